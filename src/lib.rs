@@ -1,5 +1,8 @@
 //! Quotagate: rate limits and quotas for LLM and API platforms.
 //!
-//! Reading order: [`domain`] (the words).
+//! Reading order: [`domain`] (the words), [`limits`] (the algorithms), [`policy`] (documents, tiers, quotas).
 
 pub mod domain;
+pub mod engine;
+pub mod limits;
+pub mod policy;

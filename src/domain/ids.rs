@@ -57,6 +57,12 @@ macro_rules! name {
             }
         }
 
+        impl std::borrow::Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
@@ -80,9 +86,9 @@ name!(
     ReservationId, "reservation id", "1 to 64 of A-Z a-z 0-9 . _ : -", is_account_id
 );
 name!(
-    /// A payment event or payment, named by the billing system: `[A-Za-z0-9._:-]{1,128}`.
-    PaymentRef, "payment reference", "1 to 128 of A-Z a-z 0-9 . _ : -",
-    |text| bounded(text, 128) && text.bytes().all(is_account_byte)
+    /// A payment or payment event, named by the billing system: 1 to 255 printable ASCII characters, no space.
+    PaymentRef, "payment reference", "1 to 255 printable ASCII characters without spaces",
+    |text| bounded(text, 255) && text.bytes().all(|b| b.is_ascii_graphic())
 );
 name!(
     /// A tier, group, limit or unit of a policy: `[a-z0-9][a-z0-9._-]{0,63}`.

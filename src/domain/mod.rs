@@ -3,7 +3,9 @@
 //! Pure: no I/O, no clock, small pure crates only. Deliberately absent: wire formats and stored records,
 //! which live beside the handlers and in the store.
 
+pub mod account;
 mod currency;
 pub mod ids;
+pub mod ledger;
 pub mod policy;
 pub mod quantity;

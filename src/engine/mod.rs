@@ -1,0 +1,258 @@
+//! The engine: resolve, then spend.
+//!
+//! Owns: one record an account (facts, counters, reservations) in a sharded map, the active policy as a snapshot
+//! swapped whole, and every answer of SEMANTICS, sections 2 to 5. Synchronous; a decision takes one short lock.
+//! Deliberately absent: I/O, a clock (`now` is passed in, milliseconds since the epoch), a second copy of any fact.
+
+pub mod answer;
+mod counters;
+mod decide;
+mod ending;
+pub mod handle;
+mod identities;
+mod record;
+pub mod request;
+mod reservations;
+mod shards;
+mod snapshot;
+
+pub use answer::{
+    DecideError, Decision, EndError, Ended, Held, LimitState, Limits, Reason, Scope, Status, StatusError,
+};
+pub use handle::Handle;
+pub use identities::{Identities, IdentitiesRecord};
+pub use request::{Amounts, Costs, Request, Reserve};
+pub use reservations::How;
+pub use shards::AccountsFull;
+pub use snapshot::Snapshot;
+
+use crate::domain::account::{Clamp, MainFacts, SubFacts};
+use crate::domain::ids::AccountId;
+use crate::domain::policy::Policy;
+use crate::policy::tiers::Standing;
+use arc_swap::{ArcSwap, Guard};
+use decide::Outcome;
+use ending::{Change, EndOutcome};
+use parking_lot::Mutex;
+use record::Record;
+use shards::Shards;
+use std::sync::Arc;
+
+/// Open and remembered reservations of one main account, its sub-accounts' included.
+pub const MAX_RESERVATIONS_PER_ACCOUNT: usize = 1 << 18;
+/// Counters of one main account, its sub-accounts' caps included.
+pub const MAX_COUNTERS_PER_ACCOUNT: usize = 1 << 16;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Main and sub-accounts together.
+    pub most_accounts: usize,
+    pub unknown_accounts: UnknownAccounts,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { most_accounts: 10_000_000, unknown_accounts: UnknownAccounts::Deny }
+    }
+}
+
+/// What an account that was never created is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownAccounts {
+    /// Denied with `unknown_account`.
+    Deny,
+    /// An account of the default tier, made by its first allowed request.
+    DefaultTier,
+}
+
+pub struct Engine {
+    shards: Shards,
+    snapshot: ArcSwap<Snapshot>,
+    /// Held while a new snapshot is built from the last.
+    swapping: Mutex<()>,
+    options: Options,
+}
+
+impl Engine {
+    /// An engine without accounts, with `policy` active as revision 1.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>, options: Options) -> Self {
+        Self::with_identities(policy, 1, &Identities::default(), options)
+    }
+
+    /// An engine whose counters have had `identities` before `policy` became active as `revision`.
+    #[must_use]
+    pub fn with_identities(policy: Arc<Policy>, revision: u64, identities: &Identities, options: Options) -> Self {
+        Self {
+            shards: Shards::new(options.most_accounts),
+            snapshot: ArcSwap::from_pointee(Snapshot::compile(revision, 1, policy, identities)),
+            swapping: Mutex::new(()),
+            options,
+        }
+    }
+
+    /// The active policy, compiled.
+    #[must_use]
+    pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    /// Makes a policy active. Usage of limits that it does not have is gone for good.
+    pub fn activate(&self, policy: Arc<Policy>, revision: u64) {
+        let _swapping = self.swapping.lock();
+        let before = self.snapshot.load();
+        let identities = before.identities.activate(&policy);
+        let next = Snapshot::with(revision, before.generation + 1, policy, identities, before.clamps.clone());
+        self.snapshot.store(Arc::new(next));
+    }
+
+    /// The numbers of counters' identities in force, for the store.
+    #[must_use]
+    pub fn identities(&self) -> Identities {
+        self.snapshot.load().identities.clone()
+    }
+
+    /// Replaces all clamps.
+    pub fn set_clamps(&self, clamps: Vec<Clamp>) {
+        let _swapping = self.swapping.lock();
+        let before = self.snapshot.load();
+        self.snapshot.store(Arc::new(before.with_clamps(before.generation + 1, clamps)));
+    }
+
+    /// Creates a main account or replaces its facts; usage stays. False: the id is a sub-account's.
+    pub fn put_main(&self, id: &AccountId, facts: MainFacts) -> Result<bool, AccountsFull> {
+        let created_at = facts.created_at_ms;
+        let put = self.shards.with_made(
+            id,
+            || Record::new(id.clone(), created_at),
+            |record| {
+                record.set_facts(facts);
+                (true, ())
+            },
+        )?;
+        Ok(put.is_some())
+    }
+
+    /// Creates a sub-account or replaces its facts. False: there is no such main account, or the id is taken.
+    pub fn put_sub(&self, id: &AccountId, main: &AccountId, facts: SubFacts) -> Result<bool, AccountsFull> {
+        if self.shards.with_main(main.as_str(), |_| ()).is_none() || !self.shards.add_sub(id, main)? {
+            return Ok(false);
+        }
+        Ok(self.shards.with_main(main.as_str(), |record| record.set_sub(id.clone(), facts)).is_some())
+    }
+
+    /// The main account of a known account.
+    #[must_use]
+    pub fn main_of(&self, account: &str) -> Option<AccountId> {
+        self.shards.main_of(account)
+    }
+
+    /// Known accounts, main and sub together.
+    #[must_use]
+    pub fn accounts(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Allow or deny; all of it or nothing.
+    ///
+    /// Errors: as SEMANTICS, sections 4 and 5; nothing was charged then.
+    pub fn decide(&self, request: &Request<'_>, now: i64) -> Result<Decision, DecideError> {
+        let mut snapshot = self.snapshot.load();
+        let decided = self.shards.with(request.account, |record, asker| {
+            self.catch_up(record, &mut snapshot);
+            decide::decide(record, asker, &snapshot, request, now)
+        });
+        let outcome = match decided {
+            Some(outcome) => outcome?,
+            None => self.decide_unknown(request, &mut snapshot, now)?,
+        };
+        let Outcome { denied, group, limits, retry_after_ms, slot_expires_in_ms, reservation, replayed } = outcome;
+        Ok(Decision { snapshot, denied, group, limits, retry_after_ms, slot_expires_in_ms, reservation, replayed })
+    }
+
+    #[cold]
+    fn decide_unknown(
+        &self,
+        request: &Request<'_>,
+        snapshot: &mut Guard<Arc<Snapshot>>,
+        now: i64,
+    ) -> Result<Outcome, DecideError> {
+        let id = match self.options.unknown_accounts {
+            UnknownAccounts::Deny => None,
+            UnknownAccounts::DefaultTier => AccountId::parse(request.account).ok(),
+        };
+        let Some(id) = id else { return Ok(Outcome::deny(Reason::UnknownAccount)) };
+        let decided = self.shards.with_made(
+            &id,
+            || Record::new(id.clone(), now),
+            |record| {
+                self.catch_up(record, snapshot);
+                let outcome = decide::decide(record, None, snapshot, request, now);
+                (record.dirty, outcome)
+            },
+        );
+        decided
+            .map_err(|AccountsFull| DecideError::Capacity)?
+            .unwrap_or_else(|| Ok(Outcome::deny(Reason::UnknownAccount)))
+    }
+
+    /// The true cost of what a reservation stood for; it has ended then.
+    pub fn settle(&self, handle: &Handle, amounts: &Amounts, now: i64) -> Result<Ended, EndError> {
+        self.change(handle, Change::Settle(amounts), now)
+    }
+
+    /// The request never ran: all is given back.
+    pub fn cancel(&self, handle: &Handle, now: i64) -> Result<Ended, EndError> {
+        self.change(handle, Change::Cancel, now)
+    }
+
+    /// The reservation expires `ttl_ms` from now, at most 24 h after it was made.
+    pub fn renew(&self, handle: &Handle, ttl_ms: i64, now: i64) -> Result<Ended, EndError> {
+        self.change(handle, Change::Renew { ttl_ms }, now)
+    }
+
+    fn change(&self, handle: &Handle, change: Change<'_>, now: i64) -> Result<Ended, EndError> {
+        let mut snapshot = self.snapshot.load();
+        let changed = self.shards.with_main(handle.main.as_str(), |record| {
+            self.catch_up(record, &mut snapshot);
+            ending::change(record, &snapshot, handle, change, now)
+        });
+        let EndOutcome { group, limits, late, replayed, expires_at_ms } =
+            changed.unwrap_or(Err(EndError::UnknownReservation))?;
+        Ok(Ended { snapshot, group, limits, late, replayed, expires_at_ms })
+    }
+
+    /// The limits of an account on a resource as they stand; changes nothing.
+    pub fn status(&self, account: &str, resource: &str, now: i64) -> Result<Status, StatusError> {
+        let mut snapshot = self.snapshot.load();
+        let read = self.shards.with(account, |record, asker| {
+            self.catch_up(record, &mut snapshot);
+            let now = record.bring(&snapshot, now);
+            let at = snapshot.resource(resource)?;
+            let tier = record.tier(&snapshot, now);
+            let parts = decide::parts(record, asker, &snapshot, (at, tier, now));
+            Some((at.group, decide::states(record, &parts, now)))
+        });
+        let (group, limits) = read.ok_or(StatusError::UnknownAccount)?.ok_or(StatusError::UnknownResource)?;
+        Ok(Status { snapshot, group, limits })
+    }
+
+    /// The tier of an account, its main account's for a sub-account. None: unknown.
+    #[must_use]
+    pub fn standing(&self, account: &str, now: i64) -> Option<Standing> {
+        let mut snapshot = self.snapshot.load();
+        self.shards.with(account, |record, _| {
+            self.catch_up(record, &mut snapshot);
+            let now = record.bring(&snapshot, now);
+            record.standing(&snapshot, now)
+        })
+    }
+
+    /// A record may have been used with a newer snapshot than the one loaded before its lock was taken.
+    #[inline]
+    fn catch_up(&self, record: &Record, snapshot: &mut Guard<Arc<Snapshot>>) {
+        if record.is_ahead_of(snapshot) {
+            *snapshot = self.snapshot.load();
+        }
+    }
+}

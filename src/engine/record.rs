@@ -1,0 +1,229 @@
+//! Everything of one main account: facts, tier, counters of it and of its sub-accounts' caps, reservations.
+
+use super::counters::Counters;
+use super::reservations::Reservations;
+use super::snapshot::{CompiledLimit, Snapshot};
+use crate::domain::account::{Cap, MAIN_OWNER, MainFacts, Override, Pin, SubFacts};
+use crate::domain::ids::{AccountId, PolicyId};
+use crate::domain::ledger::Timeline;
+use crate::domain::quantity::Quota;
+use crate::limits::Terms;
+use crate::policy::resolve::burst_for;
+use crate::policy::tiers::{self, Standing, TierFacts};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+/// INVARIANT: all access is under the lock of the record's shard, so a reservation and its charges change together.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub id: AccountId,
+    pub created_at: i64,
+    /// The latest time the record has seen: time never runs backwards in it.
+    pub seen: i64,
+    /// The cached tier holds while `now < tier_until`, under `generation`.
+    tier_until: i64,
+    generation: u64,
+    tier: u16,
+    pub suspended: bool,
+    /// Changed since it was last handed to the store.
+    pub dirty: bool,
+    /// Stands in its shard's list of dirty records.
+    pub queued: bool,
+    facts: Option<Box<Facts>>,
+    pub counters: Counters,
+    pub reservations: Option<Box<Reservations>>,
+}
+
+/// What most accounts have nothing of.
+#[derive(Debug, Default)]
+struct Facts {
+    floor: Option<PolicyId>,
+    pin: Option<Pin>,
+    payments: Timeline,
+    overrides: Vec<Override>,
+    subs: HashMap<AccountId, SubFacts, RandomState>,
+}
+
+impl Record {
+    pub fn new(id: AccountId, created_at: i64) -> Self {
+        Self {
+            id,
+            created_at,
+            seen: i64::MIN,
+            tier_until: i64::MIN,
+            generation: 0,
+            tier: 0,
+            suspended: false,
+            dirty: false,
+            queued: false,
+            facts: None,
+            counters: Counters::default(),
+            reservations: None,
+        }
+    }
+
+    pub fn set_facts(&mut self, facts: MainFacts) {
+        self.created_at = facts.created_at_ms;
+        self.suspended = facts.suspended;
+        self.tier_until = i64::MIN;
+        let subs = self.facts.take().map(|old| old.subs).unwrap_or_default();
+        let plain = facts.floor.is_none()
+            && facts.pin.is_none()
+            && facts.payments.moments.is_empty()
+            && facts.overrides.is_empty()
+            && subs.is_empty();
+        if !plain {
+            let MainFacts { floor, pin, payments, overrides, .. } = facts;
+            self.facts = Some(Box::new(Facts { floor, pin, payments, overrides, subs }));
+        }
+    }
+
+    /// Creates or replaces a sub-account; counters of caps that are gone go with them.
+    pub fn set_sub(&mut self, id: AccountId, sub: SubFacts) {
+        let facts = self.facts.get_or_insert_default();
+        let removed = facts.subs.get(&id).map(|old| {
+            let stays = |owner: u64| sub.caps.iter().any(|cap| cap.owner == owner);
+            old.caps.iter().map(|cap| cap.owner).filter(|&owner| !stays(owner)).collect::<Vec<_>>()
+        });
+        facts.subs.insert(id, sub);
+        if let Some(removed) = removed.filter(|removed| !removed.is_empty()) {
+            self.counters.retain(|(key, _)| !removed.contains(&key.owner));
+            self.dirty = true;
+        }
+    }
+
+    pub fn sub(&self, id: &str) -> Option<&SubFacts> {
+        self.facts.as_ref()?.subs.get(id)
+    }
+
+    pub fn owner_lives(&self, owner: u64) -> bool {
+        owner == MAIN_OWNER
+            || self
+                .facts
+                .as_ref()
+                .is_some_and(|facts| facts.subs.values().any(|sub| sub.caps.iter().any(|cap| cap.owner == owner)))
+    }
+
+    /// Makes the record current: time, dead counters, expired reservations.
+    ///
+    /// Returns the time to use, which is `now` or the latest time the record has seen.
+    #[inline]
+    pub fn bring(&mut self, snapshot: &Snapshot, now: i64) -> i64 {
+        let now = now.max(self.seen);
+        self.seen = now;
+        if self.generation != snapshot.generation {
+            self.adopt(snapshot);
+        }
+        if self.reservations.is_some() {
+            self.pass_time(now);
+        }
+        now
+    }
+
+    pub fn pass_time(&mut self, now: i64) {
+        if let Some(reservations) = &mut self.reservations
+            && reservations.next_due() <= now
+            && reservations.pass_time(now, &mut self.counters)
+        {
+            self.dirty = true;
+        }
+    }
+
+    /// Whether the record has already been used with a newer snapshot than this one.
+    pub fn is_ahead_of(&self, snapshot: &Snapshot) -> bool {
+        self.generation > snapshot.generation
+    }
+
+    #[cold]
+    fn adopt(&mut self, snapshot: &Snapshot) {
+        self.generation = snapshot.generation;
+        self.tier_until = i64::MIN;
+        let before = self.counters.len();
+        self.counters
+            .retain(|(key, _)| snapshot.limit_of(key.limit).is_some() && snapshot.resource_lives(key.resource));
+        self.dirty |= self.counters.len() != before;
+    }
+
+    /// Index of the tier in force; the record must have been brought to `now` and the snapshot.
+    #[inline]
+    pub fn tier(&mut self, snapshot: &Snapshot, now: i64) -> usize {
+        if now >= self.tier_until {
+            let standing = self.standing(snapshot, now);
+            // The validator bounds tiers at 64.
+            self.tier = standing.effective as u16;
+            self.tier_until = standing.until_ms;
+        }
+        usize::from(self.tier)
+    }
+
+    pub fn standing(&self, snapshot: &Snapshot, now: i64) -> Standing {
+        tiers::standing(&snapshot.policy, self.tier_facts(), now)
+    }
+
+    pub fn tier_facts(&self) -> TierFacts<'_> {
+        let facts = self.facts.as_deref();
+        TierFacts {
+            created_at_ms: self.created_at,
+            floor: facts.and_then(|facts| facts.floor.as_ref()),
+            pin: facts.and_then(|facts| facts.pin.as_ref()),
+            payments: facts.map(|facts| &facts.payments),
+        }
+    }
+
+    /// What is in force for one of the main account's limits.
+    #[inline]
+    pub fn terms(&self, snapshot: &Snapshot, limit: &CompiledLimit, tier: usize, now: i64) -> Terms {
+        let mut quota = limit.quotas[tier];
+        if let Some(facts) = self.facts.as_deref()
+            && let Some(set) = facts.overrides.iter().find(|o| overrides(o, limit) && o.active(now))
+        {
+            quota = set.quota;
+        }
+        for &index in &limit.clamps {
+            let clamp = &snapshot.clamps[index as usize];
+            if clamp.in_force(self.id.as_str(), snapshot.policy.tiers[tier].id.as_str(), now) {
+                quota = quota.min(clamp.quota);
+            }
+        }
+        terms_of(limit, quota, tier)
+    }
+
+    pub fn overrides(&self) -> &[Override] {
+        self.facts.as_deref().map_or(&[], |facts| &facts.overrides)
+    }
+
+    /// What is in force for the counters of an owner; None for a cap that is gone or dormant.
+    pub fn terms_of_owner(
+        &self,
+        snapshot: &Snapshot,
+        limit: &CompiledLimit,
+        owner: u64,
+        (tier, now): (usize, i64),
+    ) -> Option<Terms> {
+        if owner == MAIN_OWNER {
+            return Some(self.terms(snapshot, limit, tier, now));
+        }
+        let facts = self.facts.as_deref()?;
+        let cap = facts.subs.values().flat_map(|sub| &sub.caps).find(|cap| cap.owner == owner)?;
+        caps(cap, limit).then(|| terms_of(limit, cap.quota, tier))
+    }
+}
+
+/// The terms of a limit under a quota that is in force.
+#[inline]
+pub(crate) fn terms_of(limit: &CompiledLimit, quota: Quota, tier: usize) -> Terms {
+    let burst = match &limit.bursts {
+        None => quota.units().map_or(0, u128::from),
+        Some(bursts) => burst_for(quota, limit.quotas[tier], bursts.get(tier).copied()),
+    };
+    Terms { quota, burst, window_ms: limit.window_ms, offset_ms: limit.offset_ms }
+}
+
+pub(crate) fn overrides(set: &Override, limit: &CompiledLimit) -> bool {
+    set.key == limit.key && set.shape == limit.shape
+}
+
+#[inline]
+pub(crate) fn caps(cap: &Cap, limit: &CompiledLimit) -> bool {
+    cap.key == limit.key && cap.shape == limit.shape
+}

@@ -1,0 +1,237 @@
+//! The reservations of one record: open ones, and ended ones for as long as they are remembered.
+
+use super::counters::{CounterKey, Counters};
+use super::request::{Amounts, Costs};
+use crate::domain::ids::AccountId;
+use crate::domain::quantity::ENDED_MEMORY_MS;
+use crate::limits::{Counter, Mark};
+use compact_str::CompactString;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use std::collections::BTreeSet;
+
+/// How a reservation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum How {
+    Settled,
+    Cancelled,
+    Expired,
+}
+
+impl How {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Settled => "settled",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Reservation {
+    /// Unique within the record, never used again.
+    pub number: u64,
+    pub id: Option<CompactString>,
+    /// The sub-account that asked; None: the main account itself.
+    pub sub: Option<AccountId>,
+    pub resource: CompactString,
+    pub costs: Costs,
+    pub charges: SmallVec<[Charge; 2]>,
+    pub made_at: i64,
+    pub expires_at: i64,
+    pub state: State,
+}
+
+/// What one limit was charged, and where.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Charge {
+    pub key: CounterKey,
+    pub cost: u64,
+    pub mark: Mark,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum State {
+    Open,
+    Settled {
+        ended_at: i64,
+        amounts: Amounts,
+    },
+    Cancelled {
+        ended_at: i64,
+    },
+    /// Ended at its expiry.
+    Expired,
+}
+
+impl Reservation {
+    pub fn ended(&self) -> Option<(How, i64)> {
+        match &self.state {
+            State::Open => None,
+            State::Settled { ended_at, .. } => Some((How::Settled, *ended_at)),
+            State::Cancelled { ended_at } => Some((How::Cancelled, *ended_at)),
+            State::Expired => Some((How::Expired, self.expires_at)),
+        }
+    }
+
+    /// When something happens to it by itself: it expires, or is forgotten.
+    fn due(&self) -> i64 {
+        self.ended().map_or(self.expires_at, |(_, ended_at)| ended_at.saturating_add(ENDED_MEMORY_MS))
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Reservations {
+    slots: Vec<Option<Box<Reservation>>>,
+    free: Vec<u32>,
+    by_id: HashMap<CompactString, u32, RandomState>,
+    due: BTreeSet<(i64, u32)>,
+    last_number: u64,
+}
+
+impl Reservations {
+    pub fn len(&self) -> usize {
+        self.due.len()
+    }
+
+    pub fn next_due(&self) -> i64 {
+        self.due.first().map_or(i64::MAX, |&(at, _)| at)
+    }
+
+    pub fn by_id(&self, id: &str) -> Option<u32> {
+        self.by_id.get(id).copied()
+    }
+
+    pub fn get(&self, slot: u32) -> Option<&Reservation> {
+        self.slots.get(slot as usize)?.as_deref()
+    }
+
+    pub fn get_mut(&mut self, slot: u32) -> Option<&mut Reservation> {
+        self.slots.get_mut(slot as usize)?.as_deref_mut()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Reservation> {
+        self.slots.iter().filter_map(Option::as_deref)
+    }
+
+    /// The slot that the next [`Self::insert`] will use, and its number.
+    pub fn peek_next(&self) -> (u32, u64) {
+        let slot = self.free.last().copied().unwrap_or(self.slots.len() as u32);
+        (slot, self.last_number + 1)
+    }
+
+    pub fn last_number(&self) -> u64 {
+        self.last_number
+    }
+
+    /// For a restored table: numbers go on from here.
+    pub fn continue_from(&mut self, last_number: u64) {
+        self.last_number = self.last_number.max(last_number);
+    }
+
+    pub fn insert(&mut self, reservation: Reservation) -> u32 {
+        self.last_number = self.last_number.max(reservation.number);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as u32
+        });
+        self.due.insert((reservation.due(), slot));
+        if let Some(id) = &reservation.id {
+            self.by_id.insert(id.clone(), slot);
+        }
+        self.slots[slot as usize] = Some(Box::new(reservation));
+        slot
+    }
+
+    /// Ends an open one, or turns an expired one into a settled one; frees its concurrency slots if it was open.
+    pub fn end(&mut self, slot: u32, state: State, counters: &mut Counters) {
+        let Some(reservation) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
+        self.due.remove(&(reservation.due(), slot));
+        if reservation.state == State::Open {
+            free_slots(reservation, slot, counters);
+        }
+        reservation.state = state;
+        self.due.insert((reservation.due(), slot));
+    }
+
+    pub fn renew(&mut self, slot: u32, expires_at: i64, counters: &mut Counters) {
+        let Some(reservation) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
+        self.due.remove(&(reservation.due(), slot));
+        free_slots(reservation, slot, counters);
+        reservation.expires_at = expires_at;
+        self.due.insert((expires_at, slot));
+        take_slots(reservation, slot, counters);
+    }
+
+    /// Ends those whose time has come, forgets those ended long enough ago.
+    ///
+    /// Returns whether anything changed.
+    pub fn pass_time(&mut self, now: i64, counters: &mut Counters) -> bool {
+        let mut changed = false;
+        while let Some(&(at, slot)) = self.due.first() {
+            if at > now {
+                break;
+            }
+            changed = true;
+            if self.get(slot).is_some_and(|reservation| reservation.state == State::Open) {
+                self.end(slot, State::Expired, counters);
+            } else {
+                self.forget(at, slot);
+            }
+        }
+        changed
+    }
+
+    fn forget(&mut self, due: i64, slot: u32) {
+        self.due.remove(&(due, slot));
+        if let Some(reservation) = self.slots[slot as usize].take() {
+            self.free.push(slot);
+            if let Some(id) = &reservation.id {
+                self.by_id.remove(id);
+            }
+        }
+        if self.due.is_empty() {
+            let last_number = self.last_number;
+            *self = Self { last_number, ..Self::default() };
+        }
+    }
+
+    /// Drops what rate limits were charged, so that nothing of it is given back later.
+    pub fn forget_rate_charges(&mut self) {
+        for reservation in self.slots.iter_mut().flatten() {
+            reservation.charges.retain(|charge| charge.mark == Mark::Open);
+        }
+    }
+
+    /// Puts the open ones' slots into restored concurrency counters.
+    pub fn take_all_slots(&self, counters: &mut Counters) {
+        for (slot, reservation) in self.slots.iter().enumerate() {
+            if let Some(reservation) = reservation.as_deref().filter(|r| r.state == State::Open) {
+                take_slots(reservation, slot as u32, counters);
+            }
+        }
+    }
+}
+
+fn take_slots(reservation: &Reservation, slot: u32, counters: &mut Counters) {
+    each_concurrency(reservation, counters, |state| state.take(reservation.expires_at, slot));
+}
+
+fn free_slots(reservation: &Reservation, slot: u32, counters: &mut Counters) {
+    each_concurrency(reservation, counters, |state| state.free(reservation.expires_at, slot));
+}
+
+fn each_concurrency(
+    reservation: &Reservation,
+    counters: &mut Counters,
+    mut act: impl FnMut(&mut crate::limits::Concurrency),
+) {
+    for charge in reservation.charges.iter().filter(|charge| charge.mark == Mark::Open) {
+        if let Some(Counter::Concurrency(state)) = counters.get(charge.key) {
+            act(state);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! All accounts, in shards of their own lock each.
+
+use super::record::Record;
+use crate::domain::ids::AccountId;
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+use parking_lot::Mutex;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const SHARDS: usize = 256;
+
+pub(super) struct Shards {
+    shards: Box<[Shard]>,
+    hasher: RandomState,
+    accounts: AtomicUsize,
+    most_accounts: usize,
+}
+
+/// Aligned so that two shards' locks never share a cache line.
+#[repr(align(128))]
+#[derive(Default)]
+struct Shard(Mutex<ShardState>);
+
+#[derive(Default)]
+pub(super) struct ShardState {
+    table: HashTable<Entry>,
+    /// Accounts whose records changed since they were last handed to the store, each once.
+    dirty: Vec<AccountId>,
+}
+
+enum Entry {
+    Main(Box<Record>),
+    Sub(Box<SubEntry>),
+}
+
+struct SubEntry {
+    id: AccountId,
+    main: AccountId,
+}
+
+impl Entry {
+    fn id(&self) -> &str {
+        match self {
+            Self::Main(record) => record.id.as_str(),
+            Self::Sub(sub) => sub.id.as_str(),
+        }
+    }
+}
+
+/// The table of accounts is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no room for another account")]
+pub struct AccountsFull;
+
+/// What an id stands for.
+enum Found<R> {
+    Main(R),
+    SubOf { sub: AccountId, main: AccountId },
+    Nothing,
+}
+
+impl Shards {
+    pub fn new(most_accounts: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            hasher: RandomState::default(),
+            accounts: AtomicUsize::new(0),
+            most_accounts,
+        }
+    }
+
+    /// Main and sub-accounts.
+    pub fn len(&self) -> usize {
+        self.accounts.load(Ordering::Relaxed)
+    }
+
+    /// Acts on the record of the account's main account, under its lock.
+    ///
+    /// None: there is no such account.
+    #[inline]
+    pub fn with<R>(&self, account: &str, act: impl FnOnce(&mut Record, Option<&AccountId>) -> R) -> Option<R> {
+        let mut act = Some(act);
+        match self.find(account, |record| act.take().map(|act| act(record, None))) {
+            Found::Main(result) => result,
+            Found::Nothing => None,
+            Found::SubOf { sub, main } => {
+                match self.find(main.as_str(), |record| act.take().map(|act| act(record, Some(&sub)))) {
+                    Found::Main(result) => result,
+                    Found::SubOf { .. } | Found::Nothing => None,
+                }
+            }
+        }
+    }
+
+    /// Acts on a record only if the id is a main account's.
+    pub fn with_main<R>(&self, account: &str, act: impl FnOnce(&mut Record) -> R) -> Option<R> {
+        match self.find(account, act) {
+            Found::Main(result) => Some(result),
+            Found::SubOf { .. } | Found::Nothing => None,
+        }
+    }
+
+    /// The main account of a known account: itself, or the one it belongs to.
+    pub fn main_of(&self, account: &str) -> Option<AccountId> {
+        match self.find(account, |record| record.id.clone()) {
+            Found::Main(id) => Some(id),
+            Found::SubOf { main, .. } => Some(main),
+            Found::Nothing => None,
+        }
+    }
+
+    #[inline]
+    fn find<R>(&self, account: &str, act: impl FnOnce(&mut Record) -> R) -> Found<R> {
+        let hash = self.hash(account);
+        let mut state = self.shard(hash).lock();
+        let ShardState { table, dirty } = &mut *state;
+        match table.find_mut(hash, |entry| entry.id() == account) {
+            None => Found::Nothing,
+            Some(Entry::Sub(sub)) => Found::SubOf { sub: sub.id.clone(), main: sub.main.clone() },
+            Some(Entry::Main(record)) => {
+                let result = act(record);
+                queue_if_dirty(record, dirty);
+                Found::Main(result)
+            }
+        }
+    }
+
+    /// Acts on the record of a main account, made first where the id is new.
+    ///
+    /// The record stays only if `act` says so or it was there before. None: the id is a sub-account's.
+    pub fn with_made<R>(
+        &self,
+        id: &AccountId,
+        make: impl FnOnce() -> Record,
+        act: impl FnOnce(&mut Record) -> (bool, R),
+    ) -> Result<Option<R>, AccountsFull> {
+        let hash = self.hash(id.as_str());
+        let mut state = self.shard(hash).lock();
+        let ShardState { table, dirty } = &mut *state;
+        match table.find_mut(hash, |entry| entry.id() == id.as_str()) {
+            Some(Entry::Sub(_)) => Ok(None),
+            Some(Entry::Main(record)) => {
+                let (_, result) = act(record);
+                queue_if_dirty(record, dirty);
+                Ok(Some(result))
+            }
+            None => {
+                if self.len() >= self.most_accounts {
+                    return Err(AccountsFull);
+                }
+                let mut record = Box::new(make());
+                let (stays, result) = act(&mut record);
+                if stays {
+                    queue_if_dirty(&mut record, dirty);
+                    self.accounts.fetch_add(1, Ordering::Relaxed);
+                    table.insert_unique(hash, Entry::Main(record), |entry| self.hash(entry.id()));
+                }
+                Ok(Some(result))
+            }
+        }
+    }
+
+    /// Makes the id lead to its main account. False: the id stands for something else.
+    pub fn add_sub(&self, id: &AccountId, main: &AccountId) -> Result<bool, AccountsFull> {
+        let hash = self.hash(id.as_str());
+        let mut state = self.shard(hash).lock();
+        if let Some(entry) = state.table.find(hash, |entry| entry.id() == id.as_str()) {
+            return Ok(matches!(entry, Entry::Sub(sub) if sub.main == *main));
+        }
+        if self.len() >= self.most_accounts {
+            return Err(AccountsFull);
+        }
+        self.accounts.fetch_add(1, Ordering::Relaxed);
+        let entry = Entry::Sub(Box::new(SubEntry { id: id.clone(), main: main.clone() }));
+        state.table.insert_unique(hash, entry, |entry| self.hash(entry.id()));
+        Ok(true)
+    }
+
+    /// Hands every record that changed since the last call to `take`, a shard's worth under one lock at a time.
+    pub fn drain_dirty(&self, mut take: impl FnMut(&mut Record)) -> usize {
+        let mut drained = 0;
+        for shard in &self.shards {
+            let mut state = shard.0.lock();
+            let ShardState { table, dirty } = &mut *state;
+            for id in dirty.drain(..) {
+                let hash = self.hash(id.as_str());
+                if let Some(Entry::Main(record)) = table.find_mut(hash, |entry| entry.id() == id.as_str()) {
+                    record.dirty = false;
+                    record.queued = false;
+                    drained += 1;
+                    take(record);
+                }
+            }
+        }
+        drained
+    }
+
+    /// How many records wait to be handed to the store.
+    pub fn dirty(&self) -> usize {
+        self.shards.iter().map(|shard| shard.0.lock().dirty.len()).sum()
+    }
+
+    /// Acts on every main account, a shard at a time.
+    pub fn each(&self, mut act: impl FnMut(&mut Record)) {
+        for shard in &self.shards {
+            let mut state = shard.0.lock();
+            let ShardState { table, dirty } = &mut *state;
+            for entry in table.iter_mut() {
+                if let Entry::Main(record) = entry {
+                    act(record);
+                    queue_if_dirty(record, dirty);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn hash(&self, account: &str) -> u64 {
+        self.hasher.hash_one(account)
+    }
+
+    /// The table uses the lowest and the highest bits of the hash, so the shard is chosen by bits between.
+    #[inline]
+    fn shard(&self, hash: u64) -> &Mutex<ShardState> {
+        &self.shards[(hash >> 40) as usize % SHARDS].0
+    }
+}
+
+#[inline]
+fn queue_if_dirty(record: &mut Record, dirty: &mut Vec<AccountId>) {
+    if record.dirty && !record.queued {
+        record.queued = true;
+        dirty.push(record.id.clone());
+    }
+}

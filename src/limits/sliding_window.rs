@@ -1,0 +1,315 @@
+//! A window of sixty slots that slides by one slot at a time.
+//!
+//! Kept as the newest slot seen, a bit for each of the sixty slots that holds usage, and the amounts of just those
+//! slots, oldest first. Amounts are 32 bits wide until one does not fit.
+
+use super::{Reading, Terms};
+use smallvec::SmallVec;
+
+const SLOTS: i64 = 60;
+const MASK: u64 = (1 << SLOTS) - 1;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SlidingWindow {
+    /// The slot that bit 0 stands for.
+    newest: i64,
+    /// Bit `k`: slot `newest - k` holds usage.
+    occupied: u64,
+    amounts: Amounts,
+}
+
+/// One amount for each set bit, oldest first, and their sum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Amounts {
+    Narrow { list: SmallVec<[u32; 8]>, total: u64 },
+    Wide(Box<WideAmounts>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct WideAmounts {
+    list: Vec<u128>,
+    total: u128,
+}
+
+impl Default for Amounts {
+    fn default() -> Self {
+        Self::Narrow { list: SmallVec::new(), total: 0 }
+    }
+}
+
+impl SlidingWindow {
+    /// (newest slot, occupied bits, amounts oldest first).
+    #[must_use]
+    pub fn parts(&self) -> (i64, u64, Vec<u128>) {
+        let list = match &self.amounts {
+            Amounts::Narrow { list, .. } => list.iter().map(|&amount| u128::from(amount)).collect(),
+            Amounts::Wide(wide) => wide.list.clone(),
+        };
+        (self.newest, self.occupied, list)
+    }
+
+    /// None: the parts do not fit together.
+    #[must_use]
+    pub fn from_parts(newest: i64, occupied: u64, amounts: &[u128]) -> Option<Self> {
+        if occupied & !MASK != 0 || occupied.count_ones() as usize != amounts.len() || amounts.contains(&0) {
+            return None;
+        }
+        let total = amounts.iter().try_fold(0u128, |sum, &amount| sum.checked_add(amount))?;
+        let narrow: Option<SmallVec<[u32; 8]>> = amounts.iter().map(|&amount| u32::try_from(amount).ok()).collect();
+        let amounts = match narrow {
+            Some(list) => Amounts::Narrow { list, total: u64::try_from(total).ok()? },
+            None => Amounts::Wide(Box::new(WideAmounts { list: amounts.to_vec(), total })),
+        };
+        Some(Self { newest, occupied, amounts })
+    }
+
+    #[inline]
+    pub(super) fn used(&mut self, terms: &Terms, now: i64) -> u128 {
+        self.advance(slot(terms, now));
+        self.total()
+    }
+
+    #[inline]
+    pub(super) fn charge(&mut self, terms: &Terms, cost: u64, now: i64) -> i64 {
+        self.advance(slot(terms, now));
+        if cost > 0 {
+            self.amounts.add_to_newest(cost, self.occupied & 1 == 1);
+            self.occupied |= 1;
+        }
+        self.newest
+    }
+
+    pub(super) fn give_back(&mut self, terms: &Terms, charged_in: i64, amount: u64, now: i64) {
+        self.advance(slot(terms, now));
+        let age = self.newest - charged_in;
+        if !(0..SLOTS).contains(&age) || self.occupied >> age & 1 == 0 {
+            return;
+        }
+        let position = (self.occupied >> age >> 1).count_ones() as usize;
+        if self.amounts.take_from(position, amount) {
+            self.occupied &= !(1 << age);
+        }
+    }
+
+    #[inline]
+    pub(super) fn read(&mut self, terms: &Terms, now: i64) -> Reading {
+        let used = self.used(terms, now);
+        let reset = match self.occupied {
+            0 => 0,
+            bits => leaves_at(terms, self.newest - i64::from(bits.trailing_zeros())) - now,
+        };
+        Reading { used, reset_after_ms: Some(reset) }
+    }
+
+    /// Time until usage is at most `room`, in milliseconds.
+    pub(super) fn retry_after_ms(&mut self, terms: &Terms, room: u128, now: i64) -> i64 {
+        let mut used = self.used(terms, now);
+        let mut bits = self.occupied;
+        let mut position = 0;
+        while bits != 0 {
+            let age = i64::from(63 - bits.leading_zeros());
+            used -= self.amounts.get(position);
+            if used <= room {
+                return leaves_at(terms, self.newest - age) - now;
+            }
+            bits &= !(1 << age);
+            position += 1;
+        }
+        1
+    }
+
+    /// Forgets the slots that no longer count once `current` is the newest.
+    #[inline]
+    fn advance(&mut self, current: i64) {
+        let steps = current - self.newest;
+        if steps <= 0 {
+            return;
+        }
+        self.newest = current;
+        if self.occupied == 0 {
+            return;
+        }
+        if steps >= SLOTS {
+            self.occupied = 0;
+            self.amounts = Amounts::default();
+            return;
+        }
+        let gone = (self.occupied >> (SLOTS - steps)).count_ones() as usize;
+        self.occupied = (self.occupied << steps) & MASK;
+        if gone > 0 {
+            self.amounts.drop_oldest(gone);
+        }
+    }
+
+    #[inline]
+    fn total(&self) -> u128 {
+        match &self.amounts {
+            Amounts::Narrow { total, .. } => u128::from(*total),
+            Amounts::Wide(wide) => wide.total,
+        }
+    }
+}
+
+impl Amounts {
+    #[inline]
+    fn add_to_newest(&mut self, cost: u64, newest_is_occupied: bool) {
+        if let Self::Narrow { list, total } = self {
+            let before = if newest_is_occupied { list.last().copied().unwrap_or(0) } else { 0 };
+            if let Ok(sum) = u32::try_from(u64::from(before).saturating_add(cost)) {
+                match list.last_mut() {
+                    Some(last) if newest_is_occupied => *last = sum,
+                    _ => list.push(sum),
+                }
+                *total += cost;
+                return;
+            }
+        }
+        let wide = self.widen();
+        wide.total += u128::from(cost);
+        match wide.list.last_mut() {
+            Some(last) if newest_is_occupied => *last += u128::from(cost),
+            _ => wide.list.push(u128::from(cost)),
+        }
+    }
+
+    /// True: the slot is empty now and its amount is gone from the list.
+    fn take_from(&mut self, position: usize, amount: u64) -> bool {
+        match self {
+            Self::Narrow { list, total } => {
+                let taken = u64::from(list[position]).min(amount);
+                *total -= taken;
+                // `taken` is at most the amount, so it fits.
+                list[position] -= taken as u32;
+                let empty = list[position] == 0;
+                if empty {
+                    list.remove(position);
+                }
+                empty
+            }
+            Self::Wide(wide) => {
+                let taken = wide.list[position].min(u128::from(amount));
+                wide.total -= taken;
+                wide.list[position] -= taken;
+                let empty = wide.list[position] == 0;
+                if empty {
+                    wide.list.remove(position);
+                }
+                empty
+            }
+        }
+    }
+
+    fn drop_oldest(&mut self, count: usize) {
+        match self {
+            Self::Narrow { list, total } => {
+                *total -= list.drain(..count).map(u64::from).sum::<u64>();
+            }
+            Self::Wide(wide) => {
+                wide.total -= wide.list.drain(..count).sum::<u128>();
+            }
+        }
+    }
+
+    fn get(&self, position: usize) -> u128 {
+        match self {
+            Self::Narrow { list, .. } => u128::from(list[position]),
+            Self::Wide(wide) => wide.list[position],
+        }
+    }
+
+    fn widen(&mut self) -> &mut WideAmounts {
+        if let Self::Narrow { list, total } = self {
+            let wide = WideAmounts { list: list.iter().map(|&a| u128::from(a)).collect(), total: u128::from(*total) };
+            *self = Self::Wide(Box::new(wide));
+        }
+        match self {
+            Self::Wide(wide) => wide,
+            Self::Narrow { .. } => unreachable!("widened just above"),
+        }
+    }
+}
+
+#[inline]
+fn slot(terms: &Terms, now: i64) -> i64 {
+    (SLOTS * now).div_euclid(terms.window_ms)
+}
+
+/// The moment from which `slot` no longer counts: ceil((slot + 60) * W / 60).
+fn leaves_at(terms: &Terms, slot: i64) -> i64 {
+    let scaled = (slot + SLOTS) * terms.window_ms;
+    scaled.div_euclid(SLOTS) + i64::from(scaled.rem_euclid(SLOTS) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::quantity::{MAX_AMOUNT, Quota};
+
+    fn terms(window_ms: i64) -> Terms {
+        Terms { quota: Quota::Units(10), burst: 0, window_ms, offset_ms: 0 }
+    }
+
+    #[test]
+    fn a_charge_counts_until_its_slot_has_left() {
+        let terms = terms(60_000);
+        let mut window = SlidingWindow::default();
+
+        window.charge(&terms, 7, 999);
+
+        assert_eq!(window.read(&terms, 999), Reading { used: 7, reset_after_ms: Some(59_001) });
+        assert_eq!(window.used(&terms, 59_999), 7);
+        assert_eq!(window.used(&terms, 60_000), 0);
+    }
+
+    #[test]
+    fn slots_of_a_window_that_sixty_does_not_divide_end_rounded_up() {
+        let terms = terms(1_001);
+        let mut window = SlidingWindow::default();
+
+        // slot(17) = floor(1020 / 1001) = 1, which leaves at ceil(61 * 1001 / 60) = 1018.
+        window.charge(&terms, 1, 17);
+
+        assert_eq!(window.used(&terms, 1_017), 1);
+        assert_eq!(window.used(&terms, 1_018), 0);
+    }
+
+    #[test]
+    fn amounts_wider_than_any_integer_of_64_bits_stay_exact() {
+        let terms = terms(60_000);
+        let mut window = SlidingWindow::default();
+
+        for _ in 0..20_000 {
+            window.charge(&terms, MAX_AMOUNT, 0);
+        }
+
+        assert_eq!(window.used(&terms, 0), 20_000 * u128::from(MAX_AMOUNT));
+    }
+
+    #[test]
+    fn what_is_given_back_leaves_the_slot_it_was_charged_in() {
+        let terms = terms(60_000);
+        let mut window = SlidingWindow::default();
+        let first = window.charge(&terms, 5, 0);
+        window.charge(&terms, 3, 1_000);
+
+        window.give_back(&terms, first, 4, 1_000);
+
+        assert_eq!(window.parts().2, [1, 3]);
+        window.give_back(&terms, first, 1, 1_000);
+        assert_eq!(window.parts().2, [3]);
+        assert_eq!(window.used(&terms, 60_000), 3);
+    }
+
+    #[test]
+    fn parts_round_trip_and_nonsense_is_refused() {
+        let terms = terms(60_000);
+        let mut window = SlidingWindow::default();
+        window.charge(&terms, 5, 0);
+        window.charge(&terms, 1 << 40, 30_000);
+        let (newest, occupied, amounts) = window.parts();
+
+        assert_eq!(SlidingWindow::from_parts(newest, occupied, &amounts), Some(window));
+        assert_eq!(SlidingWindow::from_parts(newest, occupied | 2, &amounts), None);
+        assert_eq!(SlidingWindow::from_parts(newest, 1 << 63, &[1]), None);
+    }
+}
