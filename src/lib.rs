@@ -1,6 +1,7 @@
 //! Quotagate: rate limits and quotas for LLM and API platforms.
 //!
-//! Reading order: [`domain`] (the words), [`limits`] (the algorithms), [`policy`] (documents, tiers, quotas).
+//! Reading order: [`domain`] (the words), [`limits`] (the algorithms), [`policy`] (documents, tiers, quotas),
+//! [`engine`] (the decision).
 
 pub mod domain;
 pub mod engine;
