@@ -1,9 +1,10 @@
 //! Quotagate: rate limits and quotas for LLM and API platforms.
 //!
 //! Reading order: [`domain`] (the words), [`limits`] (the algorithms), [`policy`] (documents, tiers, quotas),
-//! [`engine`] (the decision).
+//! [`engine`] (the decision), [`simulate`] (traces).
 
 pub mod domain;
 pub mod engine;
 pub mod limits;
 pub mod policy;
+pub mod simulate;
