@@ -186,7 +186,8 @@ impl EndError {
 #[derive(Debug)]
 pub struct Status {
     pub snapshot: Guard<Arc<Snapshot>>,
-    pub group: u16,
+    /// None: an unlisted resource under a policy that allows those.
+    pub group: Option<u16>,
     pub limits: Limits,
 }
 

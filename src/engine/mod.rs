@@ -28,7 +28,7 @@ pub use snapshot::Snapshot;
 
 use crate::domain::account::{Clamp, MainFacts, SubFacts};
 use crate::domain::ids::AccountId;
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Policy, UnlistedResources};
 use crate::policy::tiers::Standing;
 use arc_swap::{ArcSwap, Guard};
 use decide::Outcome;
@@ -228,12 +228,17 @@ impl Engine {
         let read = self.shards.with(account, |record, asker| {
             self.catch_up(record, &mut snapshot);
             let now = record.bring(&snapshot, now);
-            let at = snapshot.resource(resource)?;
+            let Some(at) = snapshot.resource(resource) else {
+                return match snapshot.policy.unlisted_resources {
+                    UnlistedResources::Deny => Err(StatusError::UnknownResource),
+                    UnlistedResources::Allow => Ok((None, Limits::new())),
+                };
+            };
             let tier = record.tier(&snapshot, now);
             let parts = decide::parts(record, asker, &snapshot, (at, tier, now));
-            Some((at.group, decide::states(record, &parts, now)))
+            Ok((Some(at.group), decide::states(record, &parts, now)))
         });
-        let (group, limits) = read.ok_or(StatusError::UnknownAccount)?.ok_or(StatusError::UnknownResource)?;
+        let (group, limits) = read.unwrap_or(Err(StatusError::UnknownAccount))?;
         Ok(Status { snapshot, group, limits })
     }
 

@@ -59,7 +59,7 @@ impl Serialize for Answer {
                 }
             }
             Body::Status(status) => {
-                map.serialize_entry("limits", &LimitsView::of(&status.snapshot, Some(status.group), &status.limits))?;
+                map.serialize_entry("limits", &LimitsView::of(&status.snapshot, status.group, &status.limits))?;
             }
             Body::NoStatus(error) => map.serialize_entry("error", error.as_str())?,
             Body::Tier(tier) => map.serialize_entry("tier", tier)?,
