@@ -1,0 +1,77 @@
+//! Counters in a sled of their own: disposable, written behind, plain inserts.
+
+use super::record::{self, INLINE};
+use super::{guarded, sled_db, sled_failed};
+use crate::store::{MAX_COUNTER_BYTES, StoreError};
+use sled::Db;
+use std::path::{Path, PathBuf};
+
+const SCHEMA: u16 = 1;
+/// sled cleans its file up in the background at this pace; what it flushes is flushed by then anyway.
+const FLUSH_EVERY_MS: u64 = 500;
+
+pub(crate) struct Counters {
+    db: Db,
+    folder: PathBuf,
+}
+
+impl Counters {
+    /// Opens the counters; broken ones are moved aside, and the second value says why.
+    pub(crate) fn open(folder: &Path, cache_bytes: u64) -> Result<(Self, Option<String>), StoreError> {
+        let tuning = sled_db::Tuning { cache_bytes, flush_every_ms: Some(FLUSH_EVERY_MS) };
+        let folder = folder.to_owned();
+        let broken = match sled_db::open(&folder, &tuning, Ok)? {
+            Ok(db) => return Ok((Self { db, folder }, None)),
+            Err(why) => why,
+        };
+        tracing::error!(why = broken, "the counters are broken: moved aside, usage starts from zero");
+        sled_db::move_aside(&folder)?;
+        match sled_db::open(&folder, &tuning, Ok)? {
+            Ok(db) => Ok((Self { db, folder }, Some(broken))),
+            Err(what) => Err(StoreError::Damaged { area: "a fresh counter store", what }),
+        }
+    }
+
+    pub(crate) fn put_batch(&self, batch: &[(Vec<u8>, Vec<u8>)]) -> Result<(), StoreError> {
+        if let Some((_, value)) = batch.iter().find(|(_, value)| value.len() > MAX_COUNTER_BYTES) {
+            return Err(StoreError::TooLarge { bytes: value.len(), most: MAX_COUNTER_BYTES });
+        }
+        guarded("the counters", || {
+            for (key, value) in batch {
+                let bytes = record::encode(key, INLINE, SCHEMA, &[value]);
+                self.db.insert(key, bytes).map_err(sled_failed)?;
+            }
+            self.db.flush().map(|_| ()).map_err(sled_failed)
+        })
+    }
+
+    pub(crate) fn remove(&self, keys: &[Vec<u8>]) -> Result<(), StoreError> {
+        guarded("the counters", || {
+            for key in keys {
+                self.db.remove(key).map_err(sled_failed)?;
+            }
+            Ok(())
+        })
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        guarded("the counters", || sled_db::sync(&self.db, &self.folder))
+    }
+
+    pub(crate) fn for_each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<u64, StoreError> {
+        guarded("the counters", || {
+            let mut damaged = 0;
+            for item in self.db.iter() {
+                let (key, bytes) = item.map_err(sled_failed)?;
+                match record::decode(&key, &bytes) {
+                    Ok(record) if record.format == INLINE && record.schema == SCHEMA => visit(&key, record.payload),
+                    Ok(_) | Err(_) => damaged += 1,
+                }
+            }
+            if damaged > 0 {
+                tracing::error!(damaged, "counter records are damaged and were passed over");
+            }
+            Ok(damaged)
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! Two small files: `FORMAT` says which version reads the folder, `RUN` how the last run ended.
+
+use crate::store::StoreError;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// The format of the folder as a whole, raised when an older version could no longer read it.
+pub(crate) const FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Format {
+    format: u32,
+    /// The oldest version that reads it.
+    needs: String,
+}
+
+/// How the process that served last left the folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// Of the machine, new at every boot: what an unclean stop left in the page cache is gone if it differs.
+    pub(crate) boot_id: String,
+    /// Everything was flushed and made durable.
+    pub(crate) clean: bool,
+    /// Last journal entry, if clean.
+    pub(crate) seq: u64,
+}
+
+/// Refuses a newer folder; marks a new one.
+pub(crate) fn check(folder: &Path) -> Result<(), StoreError> {
+    match read::<Format>(&folder.join("FORMAT"))? {
+        Some(found) if found.format > FORMAT => {
+            Err(StoreError::NewerFormat { found: found.format, known: FORMAT, needs: found.needs })
+        }
+        Some(_) => Ok(()),
+        None => {
+            let format = Format { format: FORMAT, needs: "0.1.0".to_owned() };
+            replace(&folder.join("FORMAT"), &format).map_err(StoreError::io("write the format file"))
+        }
+    }
+}
+
+pub(crate) fn last_run(folder: &Path) -> Result<Option<Run>, StoreError> {
+    read(&folder.join("RUN"))
+}
+
+pub(crate) fn record_run(folder: &Path, run: &Run) -> Result<(), StoreError> {
+    replace(&folder.join("RUN"), run).map_err(StoreError::io("write the run file"))
+}
+
+/// Empty where the system does not tell, which then never equals a recorded one.
+pub(crate) fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, StoreError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StoreError::io(format!("read {name}"))(error)),
+    };
+    let what = |error: serde_json::Error| StoreError::Damaged { area: "the folder", what: format!("{name}: {error}") };
+    serde_json::from_slice(&bytes).map(Some).map_err(what)
+}
+
+/// ORDER: the new content is durable before it takes the name, and the name before the caller goes on.
+fn replace<T: Serialize>(path: &Path, content: &T) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(&serde_json::to_vec(content)?)?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, path)?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

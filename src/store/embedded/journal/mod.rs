@@ -1,0 +1,204 @@
+//! The journal: append-only segments of groups, checksummed and hash-chained, made durable group by group.
+//!
+//! It is the write-ahead log and the audit log in one. Deliberately absent: what a change means, and compaction.
+
+pub(crate) mod entry;
+pub(crate) mod frame;
+pub(crate) mod scan;
+
+use super::failpoint::{Safeguard, taken_out};
+use super::layer::{FileLayer, JournalFile, write_all};
+use crate::store::StoreError;
+use frame::{GENESIS, GROUP_HEADER, GroupBuilder, Hash, SEGMENT_HEADER, SegmentHeader};
+use scan::{Segment, SegmentEnd};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Payload bytes after which no further change is taken into a group.
+pub(crate) const GROUP_FULL_BYTES: usize = 4 * 1024 * 1024;
+/// Most changes in one group.
+pub(crate) const MAX_GROUP_ENTRIES: usize = 512;
+/// Longest group: a nearly full one that takes in the longest change.
+pub(crate) const MAX_GROUP_BYTES: usize =
+    GROUP_FULL_BYTES + entry::MAX_CHANGE_BYTES + MAX_GROUP_ENTRIES * frame::ENTRY_HEADER + GROUP_HEADER;
+
+/// Where an entry lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) segment: u64,
+    pub(crate) offset: u64,
+    pub(crate) len: u32,
+}
+
+/// An entry that was appended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Appended {
+    pub(crate) seq: u64,
+    pub(crate) hash: Hash,
+    pub(crate) place: Place,
+}
+
+/// Why a group was not appended.
+#[derive(Debug)]
+pub(crate) enum AppendError {
+    /// The journal is as it was before.
+    Refused(io::Error),
+    /// It may hold a part of the group; nothing more may be written.
+    Broken(io::Error),
+}
+
+pub(crate) struct Journal {
+    folder: PathBuf,
+    layer: Arc<dyn FileLayer>,
+    segment_bytes: u64,
+    file: Box<dyn JournalFile>,
+    number: u64,
+    /// Of the current segment, up to which it is good.
+    len: u64,
+    last_seq: u64,
+    last_hash: Hash,
+}
+
+pub(crate) fn path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:010}.log"))
+}
+
+impl Journal {
+    /// Opens the folder for appending, starting the first segment where there is none.
+    ///
+    /// Cuts a torn tail and makes durable what was found. Returns the segments and what was cut, in bytes.
+    /// Errors: damage that is no torn tail.
+    pub(crate) fn open(
+        folder: &Path,
+        layer: Arc<dyn FileLayer>,
+        segment_bytes: u64,
+    ) -> Result<(Self, Vec<Segment>, u64), StoreError> {
+        std::fs::create_dir_all(folder).map_err(StoreError::io("make the journal folder"))?;
+        let (mut segments, unfinished) = scan::list(folder)?;
+        if let Some(path) = &unfinished {
+            layer.remove(path).map_err(StoreError::io("remove an unfinished segment"))?;
+        }
+        let doing = "open the last journal segment";
+        let Some(last) = segments.last() else {
+            let header = SegmentHeader { number: 1, first_seq: 1, prev_hash: GENESIS };
+            let file = start_segment(&*layer, folder, &header).map_err(StoreError::io("start the journal"))?;
+            segments.push(Segment { path: path(folder, 1), number: 1, first_seq: 1, prev_hash: GENESIS });
+            let len = SEGMENT_HEADER as u64;
+            let folder = folder.to_owned();
+            let journal = Self { folder, layer, segment_bytes, file, number: 1, len, last_seq: 0, last_hash: GENESIS };
+            return Ok((journal, segments, 0));
+        };
+        let end = scan::read(last, None, &mut |_, _, _| Ok(()))?;
+        let mut file = layer.open(&last.path).map_err(StoreError::io(doing))?;
+        settle(&mut *file, &last.path, &end).map_err(StoreError::io(doing))?;
+        layer.sync_folder(folder).map_err(StoreError::io(doing))?;
+        let journal = Self {
+            folder: folder.to_owned(),
+            layer,
+            segment_bytes,
+            file,
+            number: last.number,
+            len: end.len,
+            last_seq: end.seq,
+            last_hash: end.hash,
+        };
+        Ok((journal, segments, end.torn))
+    }
+
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    pub(crate) fn last_hash(&self) -> Hash {
+        self.last_hash
+    }
+
+    /// Position of the end: the current segment and its length.
+    pub(crate) fn position(&self) -> (u64, u64) {
+        (self.number, self.len)
+    }
+
+    /// Writes one group; it is not durable before [`Self::sync`].
+    ///
+    /// INVARIANT: one group is written and made durable before the next is begun.
+    pub(crate) fn append(&mut self, payloads: &[&[u8]]) -> Result<Vec<Appended>, AppendError> {
+        let bytes = payloads.iter().map(|payload| payload.len()).sum();
+        let mut group = GroupBuilder::with_capacity(bytes, payloads.len());
+        let (mut seq, mut hash) = (self.last_seq, self.last_hash);
+        let mut appended = Vec::with_capacity(payloads.len());
+        for payload in payloads {
+            seq += 1;
+            let (offset, new_hash) = group.push(seq, &hash, payload);
+            hash = new_hash;
+            let len = (frame::ENTRY_HEADER + payload.len()) as u32;
+            appended.push(Appended { seq, hash, place: Place { segment: 0, offset: offset as u64, len } });
+        }
+        let group = group.finish();
+        if self.len > SEGMENT_HEADER as u64 && self.len + group.len() as u64 > self.segment_bytes {
+            self.roll()?;
+        }
+        if let Err(error) = write_all(&mut *self.file, self.len, &group) {
+            return Err(match self.file.set_len(self.len) {
+                Ok(()) => AppendError::Refused(error),
+                Err(_) => AppendError::Broken(error),
+            });
+        }
+        for entry in &mut appended {
+            entry.place.segment = self.number;
+            entry.place.offset += self.len;
+        }
+        self.len += group.len() as u64;
+        (self.last_seq, self.last_hash) = (seq, hash);
+        Ok(appended)
+    }
+
+    /// Makes the group durable. After an error nothing more may be written: the pages may be gone.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if taken_out(Safeguard::Fsync) {
+            return Ok(());
+        }
+        self.file.sync()
+    }
+
+    fn roll(&mut self) -> Result<(), AppendError> {
+        let header = SegmentHeader { number: self.number + 1, first_seq: self.last_seq + 1, prev_hash: self.last_hash };
+        match start_segment(&*self.layer, &self.folder, &header) {
+            Ok(file) => {
+                self.file = file;
+                self.number = header.number;
+                self.len = SEGMENT_HEADER as u64;
+                Ok(())
+            }
+            Err(error) => Err(match self.layer.remove(&path(&self.folder, header.number)) {
+                Ok(()) => AppendError::Refused(error),
+                Err(gone) if gone.kind() == io::ErrorKind::NotFound => AppendError::Refused(error),
+                Err(_) => AppendError::Broken(error),
+            }),
+        }
+    }
+}
+
+/// ORDER: header, its durability and the name's durability come before the first group.
+fn start_segment(layer: &dyn FileLayer, folder: &Path, header: &SegmentHeader) -> io::Result<Box<dyn JournalFile>> {
+    let mut file = layer.create(&path(folder, header.number))?;
+    write_all(&mut *file, 0, &header.encode())?;
+    file.sync()?;
+    layer.sync_folder(folder)?;
+    Ok(file)
+}
+
+/// Cuts the torn tail and writes the last group once more before making it durable.
+///
+/// It may have been read from pages that a failed or missing fsync left clean but not on disk; an fsync alone would
+/// then do nothing.
+fn settle(file: &mut dyn JournalFile, path: &Path, end: &SegmentEnd) -> io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    if end.torn > 0 {
+        file.set_len(end.len)?;
+    }
+    let mut group = vec![0; (end.len - end.last_group) as usize];
+    std::fs::File::open(path)?.read_exact_at(&mut group, end.last_group)?;
+    write_all(file, end.last_group, &group)?;
+    file.sync()
+}

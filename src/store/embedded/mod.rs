@@ -1,0 +1,261 @@
+//! The embedded backend: an fsynced journal is the truth, sled follows it.
+//!
+//! ```text
+//! LOCK      held by the process that serves        FORMAT  which version reads the folder
+//! RUN       how the last run ended                 BALLAST room for when the disk is full
+//! journal/  the control plane's truth              control/  its current state, rebuilt from the journal at need
+//! counters/ disposable, written behind
+//! ```
+//!
+//! Deliberately absent: sled transactions and batches (the committer is the only writer), compaction of the journal
+//! (it is the audit log).
+
+mod audit_index;
+mod committer;
+mod control;
+mod counters;
+mod failpoint;
+mod format;
+mod journal;
+pub mod layer;
+mod lock;
+mod open;
+mod overlay;
+mod record;
+mod room;
+mod shared;
+mod sled_db;
+
+pub use open::{ControlStart, StartReport};
+pub use shared::{Health, OnApply};
+
+use super::{
+    AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, CommitError, CounterStore, Key, MAX_SCAN, ReadOnly,
+    StoreError, StoredAnswer, Table, Ticket, Versioned, ticket,
+};
+use committer::{Committer, Job};
+use control::{Applied, Control};
+use counters::Counters;
+use format::Run;
+use journal::entry::Change;
+use layer::{FileLayer, RealFiles};
+use lock::Lock;
+use parking_lot::{Mutex, RwLock};
+use shared::Shared;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+/// Most changes that wait for the committer; another one is refused as `busy`.
+pub const MAX_WAITING: usize = 4_096;
+
+/// How a store is run; the defaults are for a server.
+#[derive(Clone)]
+pub struct Options {
+    /// A journal segment is closed before it would grow past this.
+    pub segment_bytes: u64,
+    /// Commits stop while less than this is free on the disk.
+    pub reserve_bytes: u64,
+    /// Size of the file that is given up when the disk is full all the same.
+    pub ballast_bytes: u64,
+    /// sled counts bytes on disk: real memory is higher.
+    pub control_cache_bytes: u64,
+    /// The same for the counters.
+    pub counter_cache_bytes: u64,
+    /// The file system under the journal.
+    pub layer: Arc<dyn FileLayer>,
+    /// Of the running machine: tells a kill from a power cut.
+    pub boot_id: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 * 1024 * 1024,
+            reserve_bytes: 64 * 1024 * 1024,
+            ballast_bytes: 16 * 1024 * 1024,
+            control_cache_bytes: 256 * 1024 * 1024,
+            counter_cache_bytes: 256 * 1024 * 1024,
+            layer: Arc::new(RealFiles),
+            boot_id: format::boot_id(),
+        }
+    }
+}
+
+/// A folder that this process serves from: the control plane and the counters.
+///
+/// Dropping it waits for the commits that were taken and records a clean stop; [`Self::close`] reports errors.
+pub struct EmbeddedStore {
+    folder: PathBuf,
+    control: Control,
+    counters: Counters,
+    shared: Arc<Shared>,
+    jobs: RwLock<Option<SyncSender<Job>>>,
+    committer: Mutex<Option<JoinHandle<Option<Applied>>>>,
+    boot_id: String,
+    // INVARIANT: declared last, so that the folder is let go of after everything in it.
+    _lock: Lock,
+}
+
+impl EmbeddedStore {
+    /// Opens or makes the folder, repairs what a kill or a power cut may leave, and starts the committer.
+    ///
+    /// Errors: in use, of a newer version, or damaged beyond what the journal can repair; the message says what to
+    /// do.
+    pub fn open(folder: &Path, options: Options) -> Result<(Self, StartReport), StoreError> {
+        let parts = open::open(folder, &options)?;
+        let shared = Arc::new(Shared::new(&parts.applied, parts.journal.position()));
+        let (sender, receiver) = sync_channel(MAX_WAITING);
+        let committer = Committer {
+            journal: parts.journal,
+            control: parts.control.clone(),
+            applied: parts.applied,
+            room: room::Room::new(folder, options.layer, options.reserve_bytes, options.ballast_bytes),
+            shared: shared.clone(),
+        };
+        let watched = shared.clone();
+        let run = move || {
+            let ended = catch_unwind(AssertUnwindSafe(|| committer.run(&receiver)));
+            ended.map_err(|panic| watched.stop(ReadOnly::ControlFailed(sled_db::panic_text(&*panic)))).ok()
+        };
+        let thread = std::thread::Builder::new().name("quotagate-commit".to_owned());
+        let committer = thread.spawn(run).map_err(StoreError::io("start the committer"))?;
+        let store = Self {
+            folder: folder.to_owned(),
+            control: parts.control,
+            counters: parts.counters,
+            shared,
+            jobs: RwLock::new(Some(sender)),
+            committer: Mutex::new(Some(committer)),
+            boot_id: options.boot_id,
+            _lock: parts.lock,
+        };
+        Ok((store, parts.report))
+    }
+
+    /// Sets what is called for every committed change; call it before the first commit.
+    pub fn on_apply(&self, callback: OnApply) {
+        self.shared.set_on_apply(callback);
+    }
+
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.health()
+    }
+
+    /// Finishes the commits that were taken, makes everything durable and records a clean stop. Later commits are
+    /// refused; a second call does nothing.
+    pub fn close(&self) -> Result<(), StoreError> {
+        self.jobs.write().take();
+        let Some(committer) = self.committer.lock().take() else { return Ok(()) };
+        let applied = committer.join().ok().flatten();
+        guarded("the control state", || sled_db::sync(&self.control.db, &self.folder.join("control")))?;
+        self.counters.sync()?;
+        match applied {
+            Some(applied) if !self.has_failed() => {
+                format::record_run(&self.folder, &Run { boot_id: self.boot_id.clone(), clean: true, seq: applied.seq })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self.shared.read_only(), Some(ReadOnly::JournalFailed(_) | ReadOnly::ControlFailed(_)))
+    }
+
+    fn submit(&self, change: Changeset) -> Result<Ticket, CommitError> {
+        let record = Change::record(&change)?;
+        let payload = record.encode()?;
+        let (answer, ticket) = ticket();
+        let jobs = self.jobs.read();
+        let sender = jobs.as_ref().ok_or(StoreError::Closed)?;
+        match sender.try_send(Job { change, record, payload, answer }) {
+            Ok(()) => Ok(ticket),
+            Err(TrySendError::Full(_)) => Err(CommitError::Busy),
+            Err(TrySendError::Disconnected(_)) => {
+                Err(self.shared.read_only().map_or(StoreError::Closed.into(), CommitError::from))
+            }
+        }
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the store did not stop cleanly");
+        }
+    }
+}
+
+impl AdminStore for EmbeddedStore {
+    fn get(&self, table: Table, key: &Key) -> Result<Option<Versioned>, StoreError> {
+        guarded("the control state", || self.control.get(table, key.as_bytes()))
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Versioned)>, StoreError> {
+        guarded("the control state", || {
+            self.control.scan(table, prefix.as_bytes(), after.map(Key::as_bytes), limit.min(MAX_SCAN))
+        })
+    }
+
+    fn recall(&self, idempotency_key: &[u8], at_ms: i64) -> Result<Option<StoredAnswer>, StoreError> {
+        let found = guarded("the control state", || self.control.answer(idempotency_key))?;
+        Ok(found.filter(|(_, kept)| kept.expires_at_ms > at_ms).map(|(seq, kept)| StoredAnswer {
+            fingerprint: kept.fingerprint,
+            response: kept.response,
+            expires_at_ms: kept.expires_at_ms,
+            seq,
+        }))
+    }
+
+    fn commit(&self, change: Changeset) -> Ticket {
+        self.submit(change).unwrap_or_else(Ticket::refused)
+    }
+
+    fn audit(&self, filter: &AuditFilter, after: Option<AuditCursor>, limit: usize) -> Result<AuditPage, StoreError> {
+        let journal = self.folder.join("journal");
+        guarded("the audit index", || audit_index::search(&self.control.audit, &journal, filter, after, limit))
+    }
+}
+
+impl CounterStore for EmbeddedStore {
+    fn put_batch(&self, batch: &[(Vec<u8>, Vec<u8>)]) -> Result<(), StoreError> {
+        self.counters.put_batch(batch)
+    }
+
+    fn remove(&self, keys: &[Vec<u8>]) -> Result<(), StoreError> {
+        self.counters.remove(keys)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.counters.sync()
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<u64, StoreError> {
+        self.counters.for_each(visit)
+    }
+}
+
+/// sled panics on some kinds of damage; one reader must not take its thread down with it.
+fn guarded<T>(area: &'static str, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(StoreError::Damaged { area, what: sled_db::panic_text(&*panic) }))
+}
+
+fn sled_failed(error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Io(error) => StoreError::io("read or write sled")(error),
+        sled::Error::CollectionNotFound(_)
+        | sled::Error::Unsupported(_)
+        | sled::Error::ReportableBug(_)
+        | sled::Error::Corruption { .. } => StoreError::Damaged { area: "sled", what: error.to_string() },
+    }
+}

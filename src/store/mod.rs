@@ -1,0 +1,72 @@
+//! What is kept: the control plane behind one write door, and the counters behind another.
+//!
+//! Owns the vocabulary of a change ([`Changeset`]), the two traits that a backend implements and the embedded
+//! backend ([`embedded`]). Deliberately absent: what the records mean, who may write them, HTTP, the engine.
+
+mod audit;
+mod changeset;
+pub mod embedded;
+mod error;
+mod key;
+mod table;
+
+pub use audit::{AuditCursor, AuditEntry, AuditFilter, AuditPage};
+pub use changeset::{
+    ActorKind, Answer, Audit, Changeset, Committed, Expect, Idempotency, Origin, Outcome, StoredAnswer, Ticket,
+    Versioned, Write, ticket,
+};
+pub use error::{CommitError, ReadOnly, StoreError};
+pub use key::{Key, KeyBuilder, KeyReader, MAX_KEY_BYTES};
+pub use table::Table;
+
+/// Most records that one [`AdminStore::scan`] returns.
+pub const MAX_SCAN: usize = 1_000;
+/// Longest value of one counter record, in bytes.
+pub const MAX_COUNTER_BYTES: usize = 64 * 1024;
+
+/// The control plane: reads of single records, and one door through which everything is written.
+///
+/// Reads of several records are not taken at one moment; a change that rests on them names their revisions in
+/// [`Changeset::expects`] and is refused where one has moved.
+pub trait AdminStore: Send + Sync {
+    /// Errors: the record fails its checksum, or the backend cannot be read.
+    fn get(&self, table: Table, key: &Key) -> Result<Option<Versioned>, StoreError>;
+
+    /// Records whose key begins with `prefix` and comes after `after`, in key order, at most `limit` of them.
+    ///
+    /// `limit` is lowered to [`MAX_SCAN`]; the key of the last record is the next `after`.
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Versioned)>, StoreError>;
+
+    /// The answer kept under an idempotency key, if it has not expired at `at_ms`.
+    fn recall(&self, idempotency_key: &[u8], at_ms: i64) -> Result<Option<StoredAnswer>, StoreError>;
+
+    /// Hands a change in; the ticket answers once it is durable and visible, or refused.
+    fn commit(&self, change: Changeset) -> Ticket;
+
+    /// Entries of the audit log, newest first, at most `limit` of them.
+    fn audit(&self, filter: &AuditFilter, after: Option<AuditCursor>, limit: usize) -> Result<AuditPage, StoreError>;
+}
+
+/// Counters, reservations and history: opaque bytes by key, absolute states, written behind.
+pub trait CounterStore: Send + Sync {
+    /// Writes the records and hands them to the operating system: they outlive a kill, not yet a power cut.
+    ///
+    /// Not atomic over the batch: each record is written whole or not at all.
+    /// Errors: a value above [`MAX_COUNTER_BYTES`] (then nothing is written), or the backend failed; writing the
+    /// same batch again is harmless.
+    fn put_batch(&self, batch: &[(Vec<u8>, Vec<u8>)]) -> Result<(), StoreError>;
+
+    fn remove(&self, keys: &[Vec<u8>]) -> Result<(), StoreError>;
+
+    /// Makes everything written before outlive a power cut.
+    fn sync(&self) -> Result<(), StoreError>;
+
+    /// Visits every record in key order; returns how many failed their checksum and were passed over.
+    fn for_each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<u64, StoreError>;
+}
