@@ -26,12 +26,7 @@ fn folder() -> PathBuf {
 #[test]
 fn engine_and_model_answer_alike() {
     let dir = folder();
-    let config = Config {
-        cases: cases(),
-        failure_persistence: None,
-        max_shrink_iters: 3_000,
-        ..Config::default()
-    };
+    let config = Config { cases: cases(), failure_persistence: None, max_shrink_iters: 3_000, ..Config::default() };
     let mut runner = TestRunner::new(config);
     let outcome = runner.run(&generate::cases(), |case| {
         let model = compare::model_answers(&case);

@@ -196,7 +196,8 @@ pub fn payment(t: &mut Trace) {
     let tag = if account == MAINS[0] { "pa" } else { "pb" };
     let op = *t.rng.of(&["top_up", "top_up", "refund", "refund", "chargeback"]);
     // Few payment ids, so that refunds meet their top-ups.
-    let topped: Vec<Value> = t.payments.iter().filter(|p| p["op"] == "top_up" && p["account"] == *account).cloned().collect();
+    let topped: Vec<Value> =
+        t.payments.iter().filter(|p| p["op"] == "top_up" && p["account"] == *account).cloned().collect();
     let payment = match t.rng.of_any(&topped).cloned() {
         Some(p) if op != "top_up" && t.rng.percent(80) => p["payment_id"].clone(),
         _ => Value::from(format!("{tag}{}", t.rng.within(1, 9))),

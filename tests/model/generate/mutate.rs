@@ -92,7 +92,8 @@ fn add_limit(rng: &mut Rng, doc: &mut Value) {
     let copy = doc.clone();
     let group = some(rng, list(doc, "groups"));
     let limits = list(group, "limits");
-    let free: Vec<String> = (1..=6).map(|i| format!("l{i}")).filter(|id| limits.iter().all(|l| l["id"] != **id)).collect();
+    let free: Vec<String> =
+        (1..=6).map(|i| format!("l{i}")).filter(|id| limits.iter().all(|l| l["id"] != **id)).collect();
     let new = if !limits.iter().any(|l| l["kind"] == "concurrency") && rng.percent(40) {
         policy::concurrency(rng, "conn", &copy)
     } else {
@@ -108,9 +109,7 @@ fn add_limit(rng: &mut Rng, doc: &mut Value) {
 fn move_resource(rng: &mut Rng, doc: &mut Value) {
     let resource = *rng.of(&RESOURCES);
     let groups = list(doc, "groups");
-    let home = groups
-        .iter()
-        .position(|g| g["resources"].as_array().is_some_and(|r| r.iter().any(|r| r == resource)));
+    let home = groups.iter().position(|g| g["resources"].as_array().is_some_and(|r| r.iter().any(|r| r == resource)));
     if let Some(home) = home {
         let resources = list(&mut groups[home], "resources");
         if resources.len() == 1 {

@@ -8,7 +8,22 @@ pub const TIERS: [&str; 4] = ["free", "paid", "pro", "max"];
 /// All resources that a policy of a case may list.
 pub const RESOURCES: [&str; 5] = ["m1", "M2", "voice/a", "img+x", "m5"];
 const WINDOWS: [&str; 17] = [
-    "1s", "1001ms", "7s", "10s", "59999ms", "1m", "61s", "90s", "5m", "10m", "1h", "1h", "2h", "7h", "24h", "1d",
+    "1s",
+    "1001ms",
+    "7s",
+    "10s",
+    "59999ms",
+    "1m",
+    "61s",
+    "90s",
+    "5m",
+    "10m",
+    "1h",
+    "1h",
+    "2h",
+    "7h",
+    "24h",
+    "1d",
     "3600001ms",
 ];
 

@@ -223,8 +223,7 @@ impl Model {
                 written_for: rule.rule.written_for(),
             })
         };
-        self.overrides
-            .retain(|o| !(o.account == account && o.group == group && o.limit == limit));
+        self.overrides.retain(|o| !(o.account == account && o.group == group && o.limit == limit));
         self.overrides.extend(new);
         Ok(())
     }
@@ -262,8 +261,7 @@ impl Model {
                 written_for: rule.rule.written_for(),
             })
         };
-        self.clamps
-            .retain(|c| !(c.group == group && c.limit == limit && c.account == account && c.tier == tier));
+        self.clamps.retain(|c| !(c.group == group && c.limit == limit && c.account == account && c.tier == tier));
         self.clamps.extend(new);
         Ok(())
     }

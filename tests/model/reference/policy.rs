@@ -38,11 +38,7 @@ pub enum Algorithm {
 /// What a limit counts, apart from its quotas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rule {
-    Rate {
-        unit: String,
-        window: i128,
-        algorithm: Algorithm,
-    },
+    Rate { unit: String, window: i128, algorithm: Algorithm },
     Concurrency,
 }
 
@@ -139,9 +135,7 @@ impl Policy {
 
     /// The group a resource belongs to.
     pub fn group_of(&self, resource: &str) -> Option<&Group> {
-        self.groups
-            .iter()
-            .find(|g| g.resources.iter().any(|r| r == resource))
+        self.groups.iter().find(|g| g.resources.iter().any(|r| r == resource))
     }
 
     /// The limit of a group.
@@ -178,9 +172,7 @@ impl Policy {
                 // Where the group is shared the resource is no part of the identity.
                 let any_resource = [String::new()];
                 let resources = if g.share_resource { &g.resources[..] } else { &any_resource[..] };
-                resources
-                    .iter()
-                    .any(|r| self.identity(&counter.account, g, l, r) == *counter)
+                resources.iter().any(|r| self.identity(&counter.account, g, l, r) == *counter)
             })
         })
     }
@@ -229,9 +221,7 @@ fn limit(v: &Value) -> Limit {
         id: text(&v["id"]),
         rule,
         quotas: quotas.iter().map(|(t, q)| (t.clone(), quota(q))).collect(),
-        burst: v["burst"]
-            .as_object()
-            .map(|b| b.iter().map(|(t, q)| (t.clone(), integer(q))).collect()),
+        burst: v["burst"].as_object().map(|b| b.iter().map(|(t, q)| (t.clone(), integer(q))).collect()),
     }
 }
 

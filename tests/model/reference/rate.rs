@@ -84,11 +84,7 @@ pub fn bring(bucket: Bucket, quota: Quota, t: i128) -> Bucket {
         Quota::Blocked => bucket.level,
         Quota::Of(q) => (bucket.level - q * (t - bucket.brought)).max(0),
     };
-    Bucket {
-        level,
-        brought: t,
-        left: bucket.left + bucket.level - level,
-    }
+    Bucket { level, brought: t, left: bucket.left + bucket.level - level }
 }
 
 impl Model {
@@ -128,10 +124,8 @@ impl Model {
 
     /// The seat that a counter has at `now`, by its own account.
     pub fn seat_of(&self, counter: &Identity, now: i128) -> Seat {
-        let limit = self
-            .policy
-            .limit(&counter.group, &counter.limit)
-            .expect("a counter that is not gone has its limit");
+        let limit =
+            self.policy.limit(&counter.group, &counter.limit).expect("a counter that is not gone has its limit");
         let main = self.main_of(&counter.account);
         if main.id == counter.account {
             let quota = self.effective(main, &counter.group, limit, now);

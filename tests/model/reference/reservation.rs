@@ -78,20 +78,13 @@ pub struct Held {
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
     Slot,
-    Charge {
-        unit: String,
-        amount: i128,
-        number: u64,
-        place: i128,
-        charged: i128,
-    },
+    Charge { unit: String, amount: i128, number: u64, place: i128, charged: i128 },
 }
 
 impl Reservation {
     /// How and when it has ended by `now`.
     pub fn ended(&self, now: i128) -> Option<(How, i128)> {
-        self.end
-            .or((now >= self.expires_at).then_some((How::Expired, self.expires_at)))
+        self.end.or((now >= self.expires_at).then_some((How::Expired, self.expires_at)))
     }
 
     /// Whether it is open, or ended less than the memory ago.
@@ -109,9 +102,7 @@ impl Model {
     pub fn open_slots(&self, counter: &Identity, t: i128) -> i128 {
         let open = self.reservations.iter().filter(|r| r.ended(t).is_none());
         let slots = open.flat_map(|r| &r.held);
-        slots
-            .filter(|h| h.what == What::Slot && h.counter == *counter)
-            .count() as i128
+        slots.filter(|h| h.what == What::Slot && h.counter == *counter).count() as i128
     }
 
     /// A decision.
@@ -151,10 +142,7 @@ impl Model {
             return self.decide_again(call, known, now);
         }
         let seats = self.seats(&call.account, &call.resource, now);
-        let refusing: Vec<&Seat> = seats
-            .iter()
-            .filter(|s| !self.admits(s, cost(call, s), now))
-            .collect();
+        let refusing: Vec<&Seat> = seats.iter().filter(|s| !self.admits(s, cost(call, s), now)).collect();
         if !refusing.is_empty() {
             return self.refusal(call, &refusing, now);
         }
@@ -215,9 +203,7 @@ impl Model {
                 answer["retry_after_ms"] = super::number(wait);
             }
         }
-        let slots = refusing
-            .iter()
-            .filter(|s| s.rule == Rule::Concurrency && s.quota != Quota::Blocked);
+        let slots = refusing.iter().filter(|s| s.rule == Rule::Concurrency && s.quota != Quota::Blocked);
         let free = |s: &&Seat| first(1, |d| self.admits(s, 1, now + d));
         if let Some(wait) = slots.map(free).max() {
             answer["slot_expires_in_ms"] = super::number(wait);
@@ -350,11 +336,7 @@ impl Model {
                 let bucket = self.bucket_at(seat, now);
                 let rest = (place + charged - bucket.left).clamp(0, charged);
                 let back = (g * window).min(rest).min(bucket.level);
-                let bucket = Bucket {
-                    level: bucket.level - back,
-                    left: bucket.left + back,
-                    ..bucket
-                };
+                let bucket = Bucket { level: bucket.level - back, left: bucket.left + back, ..bucket };
                 self.keep(&seat.counter, bucket);
             }
             _ => {

@@ -69,10 +69,8 @@ pub fn counted(payments: &[Payment], account: &str) -> Vec<Counted> {
             currency: top_up.currency.clone(),
             amount: top_up.amount,
         });
-        let mut takes: Vec<&&Payment> = mine
-            .iter()
-            .filter(|p| p.kind != Kind::TopUp && p.payment_id == top_up.payment_id)
-            .collect();
+        let mut takes: Vec<&&Payment> =
+            mine.iter().filter(|p| p.kind != Kind::TopUp && p.payment_id == top_up.payment_id).collect();
         takes.sort_by_key(|p| (p.occurred_at, p.event_id.clone()));
         let mut left = top_up.amount;
         for take in takes {
@@ -91,11 +89,7 @@ pub fn counted(payments: &[Payment], account: &str) -> Vec<Counted> {
 
 /// Net paid in a currency up to and including a moment.
 fn net(events: &[Counted], currency: &str, moment: i128) -> i128 {
-    events
-        .iter()
-        .filter(|e| e.currency == currency && e.moment <= moment)
-        .map(|e| e.amount)
-        .sum()
+    events.iter().filter(|e| e.currency == currency && e.moment <= moment).map(|e| e.amount).sum()
 }
 
 /// Whether a tier is reached at a moment.
@@ -103,11 +97,10 @@ pub fn reached(tier: &Tier, events: &[Counted], made_at: i128, moment: i128) -> 
     let Some(rule) = &tier.reached_by else {
         return false;
     };
-    let paid = rule.net_paid.as_ref().is_none_or(|thresholds| {
-        thresholds
-            .iter()
-            .any(|(currency, least)| net(events, currency, moment) >= *least)
-    });
+    let paid = rule
+        .net_paid
+        .as_ref()
+        .is_none_or(|thresholds| thresholds.iter().any(|(currency, least)| net(events, currency, moment) >= *least));
     let aged = rule.age.is_none_or(|age| moment - made_at >= age);
     paid && aged
 }
@@ -117,11 +110,8 @@ pub fn granted(tier: &Tier, events: &[Counted], made_at: i128, now: i128) -> boo
     if reached(tier, events, made_at, now) {
         return true;
     }
-    let chargeback_in = |from: i128, to: i128| {
-        events
-            .iter()
-            .any(|e| e.kind == Kind::Chargeback && from <= e.moment && e.moment <= to)
-    };
+    let chargeback_in =
+        |from: i128, to: i128| events.iter().any(|e| e.kind == Kind::Chargeback && from <= e.moment && e.moment <= to);
     events.iter().any(|e| {
         let f = e.moment;
         e.kind == Kind::Refund
@@ -190,7 +180,5 @@ impl Model {
 }
 
 fn default_rank(policy: &Policy) -> usize {
-    policy
-        .rank(&policy.default_tier)
-        .expect("a valid policy has its default tier")
+    policy.rank(&policy.default_tier).expect("a valid policy has its default tier")
 }

@@ -112,7 +112,13 @@ pub fn ends(s: &Step, reach: &Reach, stats: &mut Stats) {
         stats.when(s.now + ttl > known.made_at + 86_400_000, "renew ok held at 24 h");
         return;
     }
-    stats.add(if s.answer["late"] == true { "settle late" } else if op == "settle" { "settle ok" } else { "cancel ok" });
+    stats.add(if s.answer["late"] == true {
+        "settle late"
+    } else if op == "settle" {
+        "settle ok"
+    } else {
+        "cancel ok"
+    });
     let made_with = reach.held.iter().rev().find(|(made, _)| made == id).map_or(0, |(_, n)| *n);
     stats.when(made_with > known.held.len(), "settle skips a gone charge");
     for held in &known.held {

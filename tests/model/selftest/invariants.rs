@@ -99,7 +99,10 @@ fn used_is_the_sum(model: &Model, seat: &Seat, shown: &Value, now: i128) {
             assert_eq!(used, sum);
         }
         Rule::Rate { window: w, algorithm: Algorithm::Bucket, .. } => {
-            assert_eq!(used, model.bucket_at(seat, now).level.div_euclid(w) + i128::from(model.bucket_at(seat, now).level % w > 0));
+            assert_eq!(
+                used,
+                model.bucket_at(seat, now).level.div_euclid(w) + i128::from(model.bucket_at(seat, now).level % w > 0)
+            );
         }
         Rule::Concurrency => {
             let open = model.reservations.iter().filter(|r| r.end.is_none() && now < r.expires_at);

@@ -59,7 +59,8 @@ fn the_model_holds_and_the_generator_reaches_everything() {
 
 #[test]
 fn most_traces_have_no_bad_line() {
-    let bad = (0..200).filter(|seed| crate::compare::model_answers(&generate::generate(*seed)).iter().any(Result::is_err));
+    let bad =
+        (0..200).filter(|seed| crate::compare::model_answers(&generate::generate(*seed)).iter().any(Result::is_err));
     let bad = bad.count();
     assert!((10..=80).contains(&bad), "{bad} of 200 traces end with a bad line");
 }

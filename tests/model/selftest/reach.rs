@@ -32,7 +32,8 @@ impl Reach {
             "decide" => {
                 calls::decide(s, stats);
                 state::sources(s, stats);
-                let made = s.after.reservations.last().filter(|_| s.after.reservations.len() > s.before.reservations.len());
+                let made =
+                    s.after.reservations.last().filter(|_| s.after.reservations.len() > s.before.reservations.len());
                 self.held.extend(made.map(|r| (r.id.clone(), r.held.len())));
             }
             "settle" | "cancel" | "renew" => calls::ends(s, self, stats),
@@ -93,7 +94,8 @@ fn used_counters_after(s: &Step) -> Vec<Identity> {
 /// Every counter with usage of a model.
 fn counters(model: &crate::reference::Model, now: i128) -> Vec<Identity> {
     let mut out: Vec<Identity> = Vec::new();
-    let windows = model.charges.iter().filter(|c| c.amount > 0 && crate::reference::rate::counts(&c.counter, c.at, now));
+    let windows =
+        model.charges.iter().filter(|c| c.amount > 0 && crate::reference::rate::counts(&c.counter, c.at, now));
     let buckets = model.buckets.iter().filter(|(_, b)| b.level > 0).map(|(c, _)| c);
     let open = model.reservations.iter().filter(|r| r.ended(now).is_none());
     let slots = open.flat_map(|r| &r.held).map(|h| &h.counter).filter(|c| c.rule == Rule::Concurrency);

@@ -32,7 +32,8 @@ pub fn sources(s: &Step, stats: &mut Stats) {
         }
         let mut free = m.clone();
         free.clamps.clear();
-        let (with, without) = (m.effective(main, &group.id, limit, s.now), free.effective(main, &group.id, limit, s.now));
+        let (with, without) =
+            (m.effective(main, &group.id, limit, s.now), free.effective(main, &group.id, limit, s.now));
         assert!(with <= without);
         stats.when(with < without, "clamp lowers");
         for c in m.clamps.iter().filter(|c| same(&c.group, &c.limit)) {
