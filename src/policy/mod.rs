@@ -13,6 +13,7 @@ pub mod finding;
 mod grammar;
 mod json;
 mod nearest;
+pub mod page;
 
 mod read;
 mod scalar;
