@@ -67,10 +67,8 @@ fn checked(root: Node<'_>, report: &mut Report) -> Option<Policy> {
     let utc_offset_ms = fields.get("utc_offset").map_or(Some(0), |node| utc_offset(node, report));
     let (units, unit_names) = units(&fields, report);
     let (tiers, tier_names) = tiers::tiers(&fields, report);
-    let default_tier = fields.require("default_tier", report).and_then(|node| {
-        let id = text(node, "the id of a tier", report)?;
-        tier_names.find(id, node, "tier", report)
-    });
+    let default_tier =
+        fields.require("default_tier", report).and_then(|node| tier_names.of_value(node, "tier", report));
     let reservation_ttl_ms = fields.get("reservation_ttl").map_or(Some(DEFAULT_RESERVATION_TTL_MS), |node| {
         duration(node, 1..=MAX_RESERVATION_TTL_MS, "1ms to 24h", report)
     });
