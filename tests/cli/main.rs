@@ -1,0 +1,3 @@
+//! The commands as their users run them: the real binary, its output and its exit codes.
+
+mod policy;
