@@ -2,4 +2,9 @@
 
 #[path = "../support/changes.rs"]
 mod changes;
+mod concurrency;
 mod contract;
+mod faults;
+#[path = "../support/layers.rs"]
+mod layers;
+mod start;

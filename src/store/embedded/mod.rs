@@ -25,9 +25,11 @@ mod record;
 mod room;
 mod shared;
 mod sled_db;
+mod verify;
 
 pub use open::{ControlStart, StartReport};
 pub use shared::{Health, OnApply};
+pub use verify::{Area, Finding, VerifyReport, verify};
 
 use super::{
     AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, CommitError, CounterStore, Key, MAX_SCAN, ReadOnly,
@@ -143,6 +145,11 @@ impl EmbeddedStore {
     #[must_use]
     pub fn health(&self) -> Health {
         self.shared.health()
+    }
+
+    /// Checks every checksum and the chain of the journal while it is served from.
+    pub fn verify_journal(&self) -> Result<VerifyReport, StoreError> {
+        verify::verify_journal(&self.folder.join("journal"))
     }
 
     /// Finishes the commits that were taken, makes everything durable and records a clean stop. Later commits are
