@@ -1,5 +1,6 @@
 //! The store: what every backend promises, and what the embedded one survives.
 
+mod backup;
 #[path = "../support/changes.rs"]
 mod changes;
 mod concurrency;

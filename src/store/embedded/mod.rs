@@ -11,6 +11,7 @@
 //! (it is the audit log).
 
 mod audit_index;
+mod backup;
 mod committer;
 mod control;
 mod counters;
@@ -27,6 +28,7 @@ mod shared;
 mod sled_db;
 mod verify;
 
+pub use backup::{BackupReport, restore};
 pub use open::{ControlStart, StartReport};
 pub use shared::{Health, OnApply};
 pub use verify::{Area, Finding, VerifyReport, verify};
