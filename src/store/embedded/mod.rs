@@ -4,7 +4,7 @@
 //! LOCK      held by the process that serves        FORMAT  which version reads the folder
 //! RUN       how the last run ended                 BALLAST room for when the disk is full
 //! journal/  the control plane's truth              control/  its current state, rebuilt from the journal at need
-//! counters/ disposable, written behind
+//! counters/ disposable, written behind              security*.log  logins and refusals, bounded
 //! ```
 //!
 //! Deliberately absent: sled transactions and batches (the committer is the only writer), compaction of the journal
@@ -24,12 +24,14 @@ mod open;
 mod overlay;
 mod record;
 mod room;
+mod security_log;
 mod shared;
 mod sled_db;
 mod verify;
 
 pub use backup::{BackupReport, restore};
 pub use open::{ControlStart, StartReport};
+pub use security_log::Attempt;
 pub use shared::{Health, OnApply};
 pub use verify::{Area, Finding, VerifyReport, verify};
 
@@ -45,6 +47,7 @@ use journal::entry::Change;
 use layer::{FileLayer, RealFiles};
 use lock::Lock;
 use parking_lot::{Mutex, RwLock};
+use security_log::SecurityLog;
 use shared::Shared;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -95,6 +98,7 @@ pub struct EmbeddedStore {
     folder: PathBuf,
     control: Control,
     counters: Counters,
+    security_log: SecurityLog,
     shared: Arc<Shared>,
     jobs: RwLock<Option<SyncSender<Job>>>,
     committer: Mutex<Option<JoinHandle<Option<Applied>>>>,
@@ -110,6 +114,7 @@ impl EmbeddedStore {
     /// do.
     pub fn open(folder: &Path, options: Options) -> Result<(Self, StartReport), StoreError> {
         let parts = open::open(folder, &options)?;
+        let security_log = SecurityLog::open(folder)?;
         let shared = Arc::new(Shared::new(&parts.applied, parts.journal.position()));
         let (sender, receiver) = sync_channel(MAX_WAITING);
         let committer = Committer {
@@ -130,6 +135,7 @@ impl EmbeddedStore {
             folder: folder.to_owned(),
             control: parts.control,
             counters: parts.counters,
+            security_log,
             shared,
             jobs: RwLock::new(Some(sender)),
             committer: Mutex::new(Some(committer)),
@@ -147,6 +153,16 @@ impl EmbeddedStore {
     #[must_use]
     pub fn health(&self) -> Health {
         self.shared.health()
+    }
+
+    /// Keeps a login or a refusal in the bounded security log, apart from the audit log and without an fsync.
+    pub fn note_attempt(&self, attempt: &Attempt) -> Result<(), StoreError> {
+        self.security_log.note(attempt)
+    }
+
+    /// The latest logins and refusals, newest first, at most 1,000.
+    pub fn attempts(&self, limit: usize) -> Result<Vec<Attempt>, StoreError> {
+        self.security_log.recent(limit)
     }
 
     /// Checks every checksum and the chain of the journal while it is served from.
