@@ -343,9 +343,13 @@ fn after_a_power_cut_the_state_is_rebuilt_and_after_a_kill_it_is_kept() {
     drop(store);
     unclean("another boot").unwrap();
     let (store, cut) = open(folder.path());
+    drop(store);
+    std::fs::remove_file(&run).unwrap();
+    let (store, unknown) = open(folder.path());
 
     assert_eq!(killed.control, ControlStart::Kept);
     assert!(matches!(cut.control, ControlStart::Rebuilt(_)));
+    assert!(matches!(unknown.control, ControlStart::Rebuilt(_)));
     assert_holds(&store, 10);
 }
 
