@@ -5,6 +5,7 @@ mod backup;
 mod changes;
 mod concurrency;
 mod contract;
+mod damage;
 mod faults;
 #[path = "../support/layers.rs"]
 mod layers;
