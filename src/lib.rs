@@ -1,8 +1,7 @@
 //! Quotagate: rate limits and quotas for LLM and API platforms.
 //!
 //! Reading order: [`domain`] (the words), [`limits`] (the algorithms), [`policy`] (documents, tiers, quotas),
-//! [`engine`] (the decision), [`simulate`] (traces), [`store`] (what is kept), [`cli`] (the
-//! commands).
+//! [`engine`] (the decision), [`simulate`] (traces), `store` (what is kept), `cli` (the commands).
 
 #[cfg(feature = "server")]
 pub mod cli;
