@@ -1,0 +1,1 @@
+//! Main accounts and sub-accounts: make, read, list, change, suspend, resume.

@@ -1,0 +1,69 @@
+//! Who asks, when, and on what condition; and what they get back.
+
+use super::{ActorKind, Error, Origin};
+
+/// Everything about a request that is not the request itself.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Milliseconds since the Unix epoch; the only clock there is here.
+    pub now: i64,
+    pub actor: String,
+    pub actor_kind: ActorKind,
+    pub origin: Origin,
+    /// The revision that the caller has seen of what it changes.
+    pub if_match: Option<u64>,
+    pub idempotency: Option<IdempotencyRequest>,
+    /// All checks, nothing written.
+    pub validate_only: bool,
+}
+
+/// Makes a repeated request the same request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyRequest {
+    /// The caller's key together with the scope in which it is unique.
+    pub key: Vec<u8>,
+    /// Of method, path and body.
+    pub fingerprint: [u8; 32],
+}
+
+/// What a change came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done<T> {
+    pub value: T,
+    /// The entity tag of what was changed; None where nothing was written.
+    pub revision: Option<u64>,
+    /// The answer to an earlier request with the same idempotency key.
+    pub replayed: bool,
+}
+
+impl Context {
+    /// What the server does on its own.
+    #[must_use]
+    pub fn system(now: i64) -> Self {
+        Self {
+            now,
+            actor: "quotagate".to_owned(),
+            actor_kind: ActorKind::System,
+            origin: Origin::default(),
+            if_match: None,
+            idempotency: None,
+            validate_only: false,
+        }
+    }
+
+    /// Errors: no revision was named, or another one than `current`.
+    pub(super) fn must_match(&self, current: u64) -> Result<(), Error> {
+        match self.if_match {
+            None => Err(Error::PreconditionRequired),
+            Some(_) => self.may_match(current),
+        }
+    }
+
+    /// Errors: a revision was named that is not `current`.
+    pub(super) fn may_match(&self, current: u64) -> Result<(), Error> {
+        match self.if_match {
+            Some(seen) if seen != current => Err(Error::Stale { current: Some(current) }),
+            _ => Ok(()),
+        }
+    }
+}

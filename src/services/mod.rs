@@ -1,0 +1,89 @@
+//! The control plane's use cases: one function each, from a checked request to one durable change.
+//!
+//! Owns: who may be what (accounts, caps, overrides, clamps, revisions), the bounds of it all, what the records mean
+//! ([`records`]), the audit entry of every change, and how the engine follows the store ([`boot`]).
+//! Deliberately absent: HTTP, permissions, a clock (`Context::now`), decisions (the engine's own).
+//!
+//! Everything here blocks on the store: call it from the blocking pool, never on an async thread.
+//!
+//! INVARIANT: nothing here tells the engine anything. A change is committed, and what it means reaches the engine
+//! through [`boot::Follower::apply`], which reads it back from the store; so a restart gives the same engine.
+
+pub mod accounts;
+pub mod boot;
+mod commit;
+mod context;
+mod error;
+mod facts;
+mod keys;
+pub mod records;
+mod stored;
+mod text;
+pub mod tier;
+
+pub use crate::store::{ActorKind, Origin};
+pub use context::{Context, Done, IdempotencyRequest};
+pub use error::{Error, FieldError, Internal};
+pub use stored::Stored;
+
+use crate::engine::Engine;
+use crate::ids::Ids;
+use crate::store::AdminStore;
+use std::sync::Arc;
+
+/// How long an answer is kept under its idempotency key.
+pub const IDEMPOTENCY_KEPT_MS: i64 = 25 * 3_600_000;
+pub const MAX_SUB_ACCOUNTS: u32 = 10_000;
+pub const MAX_CAPS: usize = 256;
+/// Of one account, those that have ended not counted.
+pub const MAX_OVERRIDES: usize = 1_000;
+pub const MAX_CLAMPS: usize = 10_000;
+/// Names and reasons, in characters.
+pub const MAX_TEXT: usize = 500;
+pub const MAX_LABELS: usize = 16;
+/// Entries of one page.
+pub const MAX_PAGE: usize = 200;
+/// Records that one page of a list looks at: a page may be short of its size while there is a next one.
+pub const MAX_EXAMINED: usize = 4_000;
+
+/// What every use case works on.
+pub struct Services {
+    store: Arc<dyn AdminStore>,
+    engine: Arc<Engine>,
+    ids: Ids,
+    most_accounts: usize,
+}
+
+impl Services {
+    /// `most_accounts` is the engine's own bound, so that an account is refused before it is written.
+    #[must_use]
+    pub fn new(store: Arc<dyn AdminStore>, engine: Arc<Engine>, ids: Ids, most_accounts: usize) -> Self {
+        Self { store, engine, ids, most_accounts }
+    }
+
+    /// The engine that follows the store.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Where the next page begins; None: this is the last.
+    pub next: Option<Cursor>,
+}
+
+/// Where a page ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(pub Vec<u8>);
+
+/// Which page of a list is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Paging {
+    pub after: Option<Cursor>,
+    /// At most [`MAX_PAGE`] are given, at least 1.
+    pub size: usize,
+}

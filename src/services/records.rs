@@ -1,0 +1,126 @@
+//! What the control plane's records hold. Times are milliseconds since the Unix epoch.
+//!
+//! A field may be added with a default; one that is there keeps its name and meaning for good.
+
+use crate::domain::account::{Cap, LimitKey, Shape};
+use crate::domain::ids::{AccountId, PolicyId};
+use crate::domain::quantity::Quota;
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `accounts`, by id: main accounts and sub-accounts, whose ids share one name space.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AccountRecord {
+    pub created_at_ms: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<Act>,
+    pub role: Role,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Main {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        floor: Option<PolicyId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pin: Option<PinRecord>,
+    },
+    Sub {
+        main: AccountId,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        caps: Vec<CapRecord>,
+    },
+}
+
+/// Who did something, when and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Act {
+    pub at_ms: i64,
+    pub by: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PinRecord {
+    pub tier: PolicyId,
+    /// None: until it is taken off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<i64>,
+    pub set: Act,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CapRecord {
+    pub group: PolicyId,
+    pub limit: PolicyId,
+    pub shape: ShapeRecord,
+    pub quota: Quota,
+    /// Names the cap's counters, see [`Cap::owner`].
+    pub owner: u64,
+}
+
+/// The stored form of [`Shape`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShapeRecord {
+    Rate { unit: PolicyId, window_ms: i64 },
+    Concurrency,
+}
+
+/// `index`, by (`tally`, main account): what is counted over records of one main account.
+///
+/// Changed together with what it counts and expected at the revision that was read, so that two changes at once
+/// cannot both take the last place.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    #[serde(default)]
+    pub sub_accounts: u32,
+    /// The last number given to a cap of any of its sub-accounts.
+    #[serde(default)]
+    pub last_owner: u64,
+    /// Raised by each override that is made.
+    #[serde(default)]
+    pub overrides_made: u64,
+}
+
+impl From<Shape> for ShapeRecord {
+    fn from(shape: Shape) -> Self {
+        match shape {
+            Shape::Rate { unit, window_ms } => Self::Rate { unit, window_ms },
+            Shape::Concurrency => Self::Concurrency,
+        }
+    }
+}
+
+impl From<ShapeRecord> for Shape {
+    fn from(shape: ShapeRecord) -> Self {
+        match shape {
+            ShapeRecord::Rate { unit, window_ms } => Self::Rate { unit, window_ms },
+            ShapeRecord::Concurrency => Self::Concurrency,
+        }
+    }
+}
+
+impl CapRecord {
+    #[must_use]
+    pub fn key(&self) -> LimitKey {
+        LimitKey { group: self.group.clone(), limit: self.limit.clone() }
+    }
+
+    #[must_use]
+    pub fn to_cap(&self) -> Cap {
+        Cap { key: self.key(), shape: self.shape.clone().into(), quota: self.quota, owner: self.owner }
+    }
+}
+
+/// An id and a reason, as explanations show it.
+#[must_use]
+pub fn origin_of(id: &str, reason: &str) -> CompactString {
+    compact_str::format_compact!("{id}: {reason}")
+}
