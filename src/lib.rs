@@ -6,8 +6,12 @@
 
 #[cfg(feature = "server")]
 pub mod cli;
+#[cfg(feature = "server")]
+pub mod clock;
 pub mod domain;
 pub mod engine;
+#[cfg(feature = "server")]
+pub mod http;
 #[cfg(feature = "server")]
 pub mod ids;
 pub mod limits;
