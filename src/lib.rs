@@ -1,9 +1,11 @@
 //! Quotagate: rate limits and quotas for LLM and API platforms.
 //!
 //! Reading order: [`domain`] (the words), [`limits`] (the algorithms), [`policy`] (documents, tiers, quotas),
-//! [`engine`] (the decision), [`simulate`] (traces), [`store`] (what is kept),
-//! [`services`] (the use cases of the control plane).
+//! [`engine`] (the decision), [`simulate`] (traces), `store` (what is kept), `services` (the control plane's use cases),
+//! `cli` (the commands).
 
+#[cfg(feature = "server")]
+pub mod cli;
 pub mod domain;
 pub mod engine;
 #[cfg(feature = "server")]

@@ -76,7 +76,7 @@ pub(super) fn change(
     Ok(outcome(record, snapshot, handle, (late, same_settle), now))
 }
 
-fn find<'r>(record: &'r Record, handle: &Handle) -> Option<&'r Reservation> {
+pub(super) fn find<'r>(record: &'r Record, handle: &Handle) -> Option<&'r Reservation> {
     let reservation = record.reservations.as_deref()?.get(handle.slot)?;
     (reservation.number == handle.number && reservation.made_at == handle.made_at).then_some(reservation)
 }

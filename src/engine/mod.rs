@@ -5,26 +5,35 @@
 //! Deliberately absent: I/O, a clock (`now` is passed in, milliseconds since the epoch), a second copy of any fact.
 
 pub mod answer;
+mod codec;
 mod counters;
 mod decide;
 mod ending;
+mod explain;
 pub mod handle;
 mod identities;
 mod record;
 pub mod request;
 mod reservations;
+mod restore;
 mod shards;
 mod snapshot;
+mod usage;
+mod wire;
 
 pub use answer::{
     DecideError, Decision, EndError, Ended, Held, LimitState, Limits, Reason, Scope, Status, StatusError,
 };
+pub use codec::PART_BYTES;
+pub use explain::{Explanation, LimitExplained, Outcome as SourceOutcome, Source, SourceKind};
 pub use handle::Handle;
 pub use identities::{Identities, IdentitiesRecord};
 pub use request::{Amounts, Costs, Request, Reserve};
 pub use reservations::How;
+pub use restore::{RestoreReport, Restorer};
 pub use shards::AccountsFull;
 pub use snapshot::Snapshot;
+pub use usage::{ReservationView, ResetWhat, UsageRow};
 
 use crate::domain::account::{Clamp, MainFacts, SubFacts};
 use crate::domain::ids::AccountId;
@@ -242,6 +251,51 @@ impl Engine {
         Ok(Status { snapshot, group, limits })
     }
 
+    /// Every source that was considered for each limit of an account, in order. None: unknown.
+    #[must_use]
+    pub fn explain(&self, account: &str, now: i64) -> Option<Explanation> {
+        let mut snapshot = self.snapshot.load();
+        self.shards.with(account, |record, asker| {
+            self.catch_up(record, &mut snapshot);
+            let now = record.bring(&snapshot, now);
+            explain::explain(record, asker, &snapshot, now)
+        })
+    }
+
+    /// How every counter of an account stands, its main account's for a sub-account too. None: unknown.
+    #[must_use]
+    pub fn usage(&self, account: &str, now: i64) -> Option<Vec<UsageRow>> {
+        let mut snapshot = self.snapshot.load();
+        self.shards.with(account, |record, asker| {
+            self.catch_up(record, &mut snapshot);
+            let now = record.bring(&snapshot, now);
+            usage::rows(record, asker, &snapshot, now)
+        })
+    }
+
+    /// Forgets the usage of rate limits of a main account; reservations stay, what they charged there is forgotten.
+    ///
+    /// Returns how many counters were dropped. None: there is no such main account.
+    pub fn reset_usage(&self, main: &str, what: ResetWhat<'_>, now: i64) -> Option<usize> {
+        let mut snapshot = self.snapshot.load();
+        self.shards.with_main(main, |record| {
+            self.catch_up(record, &mut snapshot);
+            record.bring(&snapshot, now);
+            usage::reset(record, &snapshot, what)
+        })
+    }
+
+    /// A reservation that is open or remembered.
+    #[must_use]
+    pub fn reservation(&self, handle: &Handle, now: i64) -> Option<ReservationView> {
+        let mut snapshot = self.snapshot.load();
+        self.shards.with_main(handle.main.as_str(), |record| {
+            self.catch_up(record, &mut snapshot);
+            record.bring(&snapshot, now);
+            usage::reservation(record, handle)
+        })?
+    }
+
     /// The tier of an account, its main account's for a sub-account. None: unknown.
     #[must_use]
     pub fn standing(&self, account: &str, now: i64) -> Option<Standing> {
@@ -251,6 +305,35 @@ impl Engine {
             let now = record.bring(&snapshot, now);
             record.standing(&snapshot, now)
         })
+    }
+
+    /// Hands every changed record's stored form to `take`: the account, and pairs to be written in their order.
+    ///
+    /// Returns how many records there were. The pairs are absolute states, so writing them again is harmless.
+    pub fn drain_dirty(&self, mut take: impl FnMut(&AccountId, Vec<(Vec<u8>, Vec<u8>)>)) -> usize {
+        self.shards.drain_dirty(|record| {
+            let pairs = codec::encode(record);
+            take(&record.id, pairs);
+        })
+    }
+
+    /// Marks records as changed again, after what [`Self::drain_dirty`] gave could not be written.
+    pub fn mark_dirty(&self, accounts: &[AccountId]) {
+        for account in accounts {
+            self.shards.with_main(account.as_str(), |record| record.dirty = true);
+        }
+    }
+
+    /// Records that changed and were not handed out yet.
+    #[must_use]
+    pub fn dirty(&self) -> usize {
+        self.shards.dirty()
+    }
+
+    /// Takes stored usage back, after all accounts are known. Usage later than `accept_until` is dropped.
+    #[must_use]
+    pub fn restorer(&self, accept_until: Option<i64>) -> Restorer<'_> {
+        Restorer::new(self, accept_until)
     }
 
     /// A record may have been used with a newer snapshot than the one loaded before its lock was taken.

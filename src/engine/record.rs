@@ -29,6 +29,8 @@ pub(crate) struct Record {
     pub dirty: bool,
     /// Stands in its shard's list of dirty records.
     pub queued: bool,
+    /// Which of the two sets of parts its stored form used last.
+    pub part_set: u8,
     facts: Option<Box<Facts>>,
     pub counters: Counters,
     pub reservations: Option<Box<Reservations>>,
@@ -56,6 +58,7 @@ impl Record {
             suspended: false,
             dirty: false,
             queued: false,
+            part_set: 0,
             facts: None,
             counters: Counters::default(),
             reservations: None,

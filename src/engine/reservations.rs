@@ -109,12 +109,9 @@ impl Reservations {
         self.slots.get(slot as usize)?.as_deref()
     }
 
-    pub fn get_mut(&mut self, slot: u32) -> Option<&mut Reservation> {
-        self.slots.get_mut(slot as usize)?.as_deref_mut()
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Reservation> {
-        self.slots.iter().filter_map(Option::as_deref)
+    /// Each with its slot.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Reservation)> {
+        self.slots.iter().zip(0u32..).filter_map(|(entry, slot)| Some((slot, entry.as_deref()?)))
     }
 
     /// The slot that the next [`Self::insert`] will use, and its number.
@@ -144,6 +141,32 @@ impl Reservations {
         }
         self.slots[slot as usize] = Some(Box::new(reservation));
         slot
+    }
+
+    /// Puts a stored one back into its slot, which its handle names. None: the slot is taken or absurd.
+    pub fn restore(&mut self, slot: u32, reservation: Reservation) -> Option<()> {
+        let place = slot as usize;
+        if place >= super::MAX_RESERVATIONS_PER_ACCOUNT {
+            return None;
+        }
+        if self.slots.len() <= place {
+            self.slots.resize_with(place + 1, || None);
+        }
+        if self.slots[place].is_some() {
+            return None;
+        }
+        self.last_number = self.last_number.max(reservation.number);
+        self.due.insert((reservation.due(), slot));
+        if let Some(id) = &reservation.id {
+            self.by_id.insert(id.clone(), slot);
+        }
+        self.slots[place] = Some(Box::new(reservation));
+        Some(())
+    }
+
+    /// After the last [`Self::restore`]: makes the slots between free ones.
+    pub fn close_gaps(&mut self) {
+        self.free = self.slots.iter().zip(0u32..).filter(|(entry, _)| entry.is_none()).map(|(_, slot)| slot).collect();
     }
 
     /// Ends an open one, or turns an expired one into a settled one; frees its concurrency slots if it was open.
@@ -199,10 +222,10 @@ impl Reservations {
         }
     }
 
-    /// Drops what rate limits were charged, so that nothing of it is given back later.
-    pub fn forget_rate_charges(&mut self) {
+    /// Drops charges whose counters are gone, so that nothing of them is given back later.
+    pub fn forget_charges(&mut self, gone: impl Fn(CounterKey) -> bool) {
         for reservation in self.slots.iter_mut().flatten() {
-            reservation.charges.retain(|charge| charge.mark == Mark::Open);
+            reservation.charges.retain(|charge| !gone(charge.key));
         }
     }
 

@@ -201,20 +201,6 @@ impl Shards {
         self.shards.iter().map(|shard| shard.0.lock().dirty.len()).sum()
     }
 
-    /// Acts on every main account, a shard at a time.
-    pub fn each(&self, mut act: impl FnMut(&mut Record)) {
-        for shard in &self.shards {
-            let mut state = shard.0.lock();
-            let ShardState { table, dirty } = &mut *state;
-            for entry in table.iter_mut() {
-                if let Entry::Main(record) = entry {
-                    act(record);
-                    queue_if_dirty(record, dirty);
-                }
-            }
-        }
-    }
-
     #[inline]
     fn hash(&self, account: &str) -> u64 {
         self.hasher.hash_one(account)

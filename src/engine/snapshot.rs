@@ -145,8 +145,17 @@ impl Snapshot {
 
     /// The limit that counters of this identity belong to, if the active revision has it.
     pub(crate) fn limit_of(&self, identity: u32) -> Option<&CompiledLimit> {
+        self.limit_at(identity).map(|(_, _, limit)| limit)
+    }
+
+    /// The same with the indexes of its group and of itself.
+    pub(crate) fn limit_at(&self, identity: u32) -> Option<(u16, u8, &CompiledLimit)> {
         let &(group, limit) = self.by_limit.get(&identity)?;
-        Some(&self.groups[usize::from(group)].limits[usize::from(limit)])
+        Some((group, limit, &self.groups[usize::from(group)].limits[usize::from(limit)]))
+    }
+
+    pub(crate) fn resources(&self) -> impl Iterator<Item = (&str, ResourceAt)> {
+        self.resources.iter().map(|(name, at)| (name.as_str(), *at))
     }
 
     pub(crate) fn resource_lives(&self, identity: u32) -> bool {

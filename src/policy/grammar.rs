@@ -30,6 +30,20 @@ pub fn duration_text(ms: i64) -> String {
     }
 }
 
+/// A number for people: `20,000,000`.
+#[must_use]
+pub fn number_text(n: impl Into<u128>) -> String {
+    let digits = n.into().to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Reads `+HH:MM` or `-HH:MM`, within 14 hours, as milliseconds east of UTC.
 pub(crate) fn utc_offset_ms(text: &str) -> Option<i64> {
     let (sign, clock) = match text.split_at_checked(1)? {
@@ -132,6 +146,14 @@ mod tests {
             assert_eq!(duration_text(duration_ms(text).unwrap()), text);
         }
         assert_eq!(duration_text(86_400_000), "1d");
+    }
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let cases = [(0_u64, "0"), (999, "999"), (1_000, "1,000"), (20_000_000, "20,000,000")];
+        for (n, text) in cases {
+            assert_eq!(number_text(n), text);
+        }
     }
 
     #[test]

@@ -10,7 +10,10 @@ pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) 
         .into_iter()
         .filter(|candidate| candidate.len() <= LONGEST)
         .map(|candidate| (edits(&name.to_lowercase(), candidate), candidate))
-        .filter(|(edits, candidate)| *edits <= 1 + candidate.chars().count() / 4)
+        .filter(|(edits, candidate)| {
+            let length = candidate.chars().count();
+            *edits < length && *edits <= 1 + length / 4
+        })
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, candidate)| candidate)
 }
@@ -54,6 +57,7 @@ mod tests {
     fn what_is_far_from_every_name_finds_none() {
         assert_eq!(nearest("pool", ["id", "unit", "window"]), None);
         assert_eq!(nearest("", ["window"]), None);
+        assert_eq!(nearest("b", ["a"]), None);
         assert_eq!(nearest(&"x".repeat(1_000_000), ["window"]), None);
     }
 }

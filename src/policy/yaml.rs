@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 /// None: reading had to stop, so what was read is not worth checking.
 pub(crate) fn read(text: &str, report: &mut Report) -> Option<Document> {
     if text.len() > MAX_TEXT_BYTES {
-        let message = format!("the document has {} bytes, more than {MAX_TEXT_BYTES}", text.len());
+        let message = format!("the document has more than {MAX_TEXT_BYTES} bytes");
         report.push(String::new(), None, Code::TooLarge, message);
         return None;
     }

@@ -127,6 +127,14 @@ impl Facts {
         Ok(())
     }
 
+    /// Every account, main accounts before sub-accounts.
+    pub fn mains_first(&self) -> Vec<(AccountId, Known)> {
+        let mut all: Vec<(AccountId, Known)> =
+            self.accounts.iter().map(|(id, known)| (id.clone(), known.clone())).collect();
+        all.sort_by_key(|(_, known)| matches!(known, Known::Sub { .. }));
+        all
+    }
+
     /// The facts of a main account, to change.
     pub fn main(&mut self, account: &AccountId) -> Result<&mut MainFacts, BadLine> {
         match self.accounts.get_mut(account) {

@@ -10,7 +10,7 @@ use crate::domain::ledger::PaymentKind;
 use crate::domain::policy::Policy;
 use crate::engine::{Amounts, Costs, Engine, Handle, Options, Request, Reserve, Snapshot};
 use crate::policy::Finding;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -78,8 +78,10 @@ impl Runner {
     ///
     /// Errors: a line that stops the run; it changed nothing.
     pub fn line(&mut self, number: u64, text: &str) -> Result<String, BadLine> {
-        let answer = self.event(number, Event::parse(text)?)?;
-        serde_json::to_string(&answer).map_err(|error| BadLine::new(error.to_string()))
+        let mut line = Vec::new();
+        self.event(number, Event::parse(text)?)?.append_to(&mut line);
+        line.pop();
+        String::from_utf8(line).map_err(|error| BadLine::new(error.to_string()))
     }
 
     /// Applies one event.
@@ -91,6 +93,28 @@ impl Runner {
         let (op, body) = self.apply(event.op, now)?;
         self.now = now;
         Ok(Answer { line, at_ms: now, op, body })
+    }
+
+    /// Builds the engine anew from the facts and from the stored form of the usage, as a restart does.
+    ///
+    /// `stored` keeps what was written so far; it is brought up to date first.
+    pub fn rebuild(&mut self, stored: &mut BTreeMap<Vec<u8>, Vec<u8>>) -> Result<(), BadLine> {
+        self.engine.drain_dirty(|_, pairs| stored.extend(pairs));
+        let before = self.engine.snapshot();
+        let policy = Arc::clone(&before.policy);
+        self.engine = Engine::with_identities(policy, self.revision, &self.engine.identities(), Options::default());
+        self.engine.set_clamps(self.facts.clamps.clone());
+        for (id, known) in self.facts.mains_first() {
+            self.put(&id, known)?;
+        }
+        let mut restorer = self.engine.restorer(None);
+        for (key, value) in stored.iter() {
+            restorer.record(key, value);
+        }
+        match restorer.finish() {
+            report if report.damaged == 0 && report.unknown == 0 => Ok(()),
+            report => Err(BadLine::new(format!("usage did not come back whole: {report:?}"))),
+        }
     }
 
     fn apply(&mut self, op: Op<'_>, now: i64) -> Result<(&'static str, Body), BadLine> {

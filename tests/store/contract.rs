@@ -1,19 +1,19 @@
 //! What any admin store and counter store must do; the embedded one is put through it.
 
-use crate::changes::{Commits, audit, expecting, expecting_absent, once, open, put};
+use crate::changes::{Commits, audit, expecting, expecting_absent, memory_folder, once, open, put};
 use quotagate::store::{
     ActorKind, AdminStore, AuditFilter, CommitError, CounterStore, Key, MAX_COUNTER_BYTES, Outcome, Table, Write,
 };
 use serde_json::json;
 
 fn with_store(test: impl FnOnce(&dyn AdminStore)) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let (store, _) = open(folder.path());
     test(&store);
 }
 
 fn with_counters(test: impl FnOnce(&dyn CounterStore)) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = memory_folder();
     let (store, _) = open(folder.path());
     test(&store);
 }

@@ -1,5 +1,12 @@
 //! The store: what every backend promises, and what the embedded one survives.
 
+mod backup;
 #[path = "../support/changes.rs"]
 mod changes;
+mod concurrency;
 mod contract;
+mod damage;
+mod faults;
+#[path = "../support/layers.rs"]
+mod layers;
+mod start;

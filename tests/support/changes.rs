@@ -9,6 +9,11 @@ use quotagate::store::{
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// A folder in memory where there is such a place: these tests make hundreds of stores and ask nothing of the disk.
+pub fn memory_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 pub fn audit(action: &str, subject: &[&str]) -> Audit {
     Audit {
         actor: "alice".to_owned(),

@@ -3,7 +3,7 @@
 use super::super::document::{Node, Shown, Value};
 use super::super::finding::{Code, Report};
 use super::super::nearest::nearest;
-use super::super::read::{Fields, integer, items, mismatch, text, word};
+use super::super::read::{Fields, integer, items, mismatch, word};
 use super::groups::Scope;
 use super::names::{Names, at};
 use super::{Texts, duration, texts};
@@ -77,10 +77,7 @@ fn limit<'d>(node: Node<'d>, taken: &mut Taken<'d>, scope: &Scope<'_, '_>, repor
 
 /// The rule of a rate limit, and its bursts: None where they are there but wrong.
 fn rate(fields: &Fields<'_>, scope: &Scope<'_, '_>, report: &mut Report) -> (Option<Rule>, Option<Option<Vec<u64>>>) {
-    let unit = fields.require("unit", report).and_then(|node| {
-        let id = text(node, "the id of a unit", report)?;
-        scope.units.find(id, node, "unit", report)
-    });
+    let unit = fields.require("unit", report).and_then(|node| scope.units.of_value(node, "unit", report));
     let window_ms = fields
         .require("window", report)
         .and_then(|node| duration(node, MIN_WINDOW_MS..=MAX_WINDOW_MS, "1s to 31d", report));
@@ -133,7 +130,7 @@ fn per_tier<T>(
     let mut values: Vec<Option<T>> = tiers.iter().map(|_| None).collect();
     let mut present = vec![false; values.len()];
     for child in node.children() {
-        let rank = tiers.find(child.key(), child, "tier", report);
+        let rank = tiers.of_key(child, "tier", report);
         let value = read(child, report);
         if let Some(rank) = rank {
             values[rank] = value;

@@ -9,7 +9,7 @@ mod names;
 mod tiers;
 mod warnings;
 
-use super::document::{Document, Node, Shown};
+use super::document::{Document, Node, Shown, Value};
 use super::finding::{Code, Report};
 use super::grammar::{duration_ms, is_language_tag, utc_offset_ms};
 use super::json;
@@ -67,10 +67,8 @@ fn checked(root: Node<'_>, report: &mut Report) -> Option<Policy> {
     let utc_offset_ms = fields.get("utc_offset").map_or(Some(0), |node| utc_offset(node, report));
     let (units, unit_names) = units(&fields, report);
     let (tiers, tier_names) = tiers::tiers(&fields, report);
-    let default_tier = fields.require("default_tier", report).and_then(|node| {
-        let id = text(node, "the id of a tier", report)?;
-        tier_names.find(id, node, "tier", report)
-    });
+    let default_tier =
+        fields.require("default_tier", report).and_then(|node| tier_names.of_value(node, "tier", report));
     let reservation_ttl_ms = fields.get("reservation_ttl").map_or(Some(DEFAULT_RESERVATION_TTL_MS), |node| {
         duration(node, 1..=MAX_RESERVATION_TTL_MS, "1ms to 24h", report)
     });
@@ -157,7 +155,7 @@ fn texts(fields: &Fields<'_>, report: &mut Report) -> Texts {
 }
 
 fn titles(node: Node<'_>, report: &mut Report) -> Option<Titles> {
-    if !matches!(node.value(), super::document::Value::Map(_)) {
+    if !matches!(node.value(), Value::Map(_)) {
         mismatch(node, "a map of language to text such as {en: Text}", report);
         return None;
     }
@@ -186,7 +184,7 @@ fn titles(node: Node<'_>, report: &mut Report) -> Option<Titles> {
 fn duration(node: Node<'_>, range: RangeInclusive<i64>, bounds: &str, report: &mut Report) -> Option<i64> {
     let expected = "a duration such as `30s`, `1m`, `24h` or `7d`";
     let written = match node.value() {
-        super::document::Value::Text(written) => written,
+        Value::Text(written) => written,
         _ => {
             mismatch(node, expected, report);
             return None;

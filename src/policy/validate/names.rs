@@ -51,20 +51,35 @@ impl<'d> Names<'d> {
         parsed
     }
 
-    /// The position of a name that another field mentions. Errors: there is no such name.
-    pub(super) fn find(&self, name: &str, mention: Node<'_>, what: &str, report: &mut Report) -> Option<usize> {
+    /// The position of the name that a field has as its value. Errors: not text, no such name.
+    pub(super) fn of_value(&self, node: Node<'_>, what: &str, report: &mut Report) -> Option<usize> {
+        let name = text(node, &format!("the id of a {what}"), report)?;
         let found = self.position(name);
-        if found.is_none() && !self.incomplete {
-            let message = match nearest(name, self.order.iter().copied()) {
-                Some(near) => format!("there is no {what} `{}`: did you mean `{}`?", Shown(name), Shown(near)),
-                None => format!("there is no {what} `{}`", Shown(name)),
-            };
-            report.at_key(mention, Code::UnknownReference, message);
+        if let Some(message) = self.absent(name, what).filter(|_| found.is_none()) {
+            report.at(node, Code::UnknownReference, message);
         }
         found
     }
 
-    pub(super) fn position(&self, name: &str) -> Option<usize> {
+    /// The position of the name that a field has as its key. Errors: no such name.
+    pub(super) fn of_key(&self, node: Node<'_>, what: &str, report: &mut Report) -> Option<usize> {
+        let found = self.position(node.key());
+        if let Some(message) = self.absent(node.key(), what).filter(|_| found.is_none()) {
+            report.at_key(node, Code::UnknownReference, message);
+        }
+        found
+    }
+
+    /// What to say about a name that is not there; nothing where it may have been in what could not be read.
+    fn absent(&self, name: &str, what: &str) -> Option<String> {
+        if self.incomplete {
+            return None;
+        }
+        let hint = nearest(name, self.iter()).map(|near| format!(": did you mean `{}`?", Shown(near)));
+        Some(format!("there is no {what} `{}`{}", Shown(name), hint.unwrap_or_default()))
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
         self.order.iter().position(|known| *known == name)
     }
 

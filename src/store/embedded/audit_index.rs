@@ -39,6 +39,16 @@ fn actor_prefix(kind: &str, actor: &str) -> KeyBuilder {
     Key::build().u8(BY_ACTOR).text(kind).text(actor)
 }
 
+/// How many changes are indexed.
+pub(crate) fn count(tree: &Tree) -> Result<u64, StoreError> {
+    let mut rows = 0;
+    for item in tree.scan_prefix([BY_TIME]) {
+        item.map_err(sled_failed)?;
+        rows += 1;
+    }
+    Ok(rows)
+}
+
 /// Walks the narrowest index from the newest on; what it does not cover is compared with the entry itself.
 pub(crate) fn search(
     tree: &Tree,

@@ -16,6 +16,12 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// Opens the counters and moves nothing; the inner error says why they are broken.
+    pub(crate) fn look(folder: &Path, cache_bytes: u64) -> Result<Result<Self, String>, StoreError> {
+        let tuning = sled_db::Tuning { cache_bytes, flush_every_ms: None };
+        sled_db::open(folder, &tuning, |db| Ok(Self { db, folder: folder.to_owned() }))
+    }
+
     /// Opens the counters; broken ones are moved aside, and the second value says why.
     pub(crate) fn open(folder: &Path, cache_bytes: u64) -> Result<(Self, Option<String>), StoreError> {
         let tuning = sled_db::Tuning { cache_bytes, flush_every_ms: Some(FLUSH_EVERY_MS) };

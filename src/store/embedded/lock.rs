@@ -7,7 +7,16 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// Held until dropped; the kernel lets go when the process ends, however it ends.
-pub(crate) struct Lock(#[allow(dead_code, reason = "held for its lock")] File);
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing the file alone would leave the lock with a child process that was being started at that moment.
+    fn drop(&mut self) {
+        if let Err(error) = flock(&self.0, FlockOperation::Unlock) {
+            tracing::warn!(%error, "the folder's lock was not let go of");
+        }
+    }
+}
 
 impl Lock {
     /// Errors: another process serves from the folder.

@@ -4,13 +4,14 @@
 //! LOCK      held by the process that serves        FORMAT  which version reads the folder
 //! RUN       how the last run ended                 BALLAST room for when the disk is full
 //! journal/  the control plane's truth              control/  its current state, rebuilt from the journal at need
-//! counters/ disposable, written behind
+//! counters/ disposable, written behind              security*.log  logins and refusals, bounded
 //! ```
 //!
 //! Deliberately absent: sled transactions and batches (the committer is the only writer), compaction of the journal
 //! (it is the audit log).
 
 mod audit_index;
+mod backup;
 mod committer;
 mod control;
 mod counters;
@@ -23,11 +24,16 @@ mod open;
 mod overlay;
 mod record;
 mod room;
+mod security_log;
 mod shared;
 mod sled_db;
+mod verify;
 
+pub use backup::{BackupReport, restore};
 pub use open::{ControlStart, StartReport};
+pub use security_log::Attempt;
 pub use shared::{Health, OnApply};
+pub use verify::{Area, Finding, VerifyReport, verify};
 
 use super::{
     AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, CommitError, CounterStore, Key, MAX_SCAN, ReadOnly,
@@ -41,6 +47,7 @@ use journal::entry::Change;
 use layer::{FileLayer, RealFiles};
 use lock::Lock;
 use parking_lot::{Mutex, RwLock};
+use security_log::SecurityLog;
 use shared::Shared;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -91,6 +98,7 @@ pub struct EmbeddedStore {
     folder: PathBuf,
     control: Control,
     counters: Counters,
+    security_log: SecurityLog,
     shared: Arc<Shared>,
     jobs: RwLock<Option<SyncSender<Job>>>,
     committer: Mutex<Option<JoinHandle<Option<Applied>>>>,
@@ -106,6 +114,7 @@ impl EmbeddedStore {
     /// do.
     pub fn open(folder: &Path, options: Options) -> Result<(Self, StartReport), StoreError> {
         let parts = open::open(folder, &options)?;
+        let security_log = SecurityLog::open(folder)?;
         let shared = Arc::new(Shared::new(&parts.applied, parts.journal.position()));
         let (sender, receiver) = sync_channel(MAX_WAITING);
         let committer = Committer {
@@ -126,6 +135,7 @@ impl EmbeddedStore {
             folder: folder.to_owned(),
             control: parts.control,
             counters: parts.counters,
+            security_log,
             shared,
             jobs: RwLock::new(Some(sender)),
             committer: Mutex::new(Some(committer)),
@@ -143,6 +153,21 @@ impl EmbeddedStore {
     #[must_use]
     pub fn health(&self) -> Health {
         self.shared.health()
+    }
+
+    /// Keeps a login or a refusal in the bounded security log, apart from the audit log and without an fsync.
+    pub fn note_attempt(&self, attempt: &Attempt) -> Result<(), StoreError> {
+        self.security_log.note(attempt)
+    }
+
+    /// The latest logins and refusals, newest first, at most 1,000.
+    pub fn attempts(&self, limit: usize) -> Result<Vec<Attempt>, StoreError> {
+        self.security_log.recent(limit)
+    }
+
+    /// Checks every checksum and the chain of the journal while it is served from.
+    pub fn verify_journal(&self) -> Result<VerifyReport, StoreError> {
+        verify::verify_journal(&self.folder.join("journal"))
     }
 
     /// Finishes the commits that were taken, makes everything durable and records a clean stop. Later commits are

@@ -91,11 +91,8 @@ fn open_control(
     let tuning = sled_db::Tuning { cache_bytes: options.control_cache_bytes, flush_every_ms: Some(FLUSH_EVERY_MS) };
     let distrust = if !folder.exists() {
         (journal.last_seq() > 0).then(|| "it was missing".to_owned())
-    } else if power_was_lost(last_run, options) {
-        // sled never makes its writes durable, so after a power cut it may have lost any of them silently.
-        Some("the machine went down while it was in use".to_owned())
     } else {
-        None
+        distrust(last_run, options).map(str::to_owned)
     };
     if distrust.is_none() {
         match sled_db::open(folder, &tuning, Control::over)? {
@@ -128,8 +125,15 @@ fn rebuild(
     }
 }
 
-fn power_was_lost(last_run: Option<&Run>, options: &Options) -> bool {
-    last_run.is_some_and(|run| !run.clean && (run.boot_id != options.boot_id || run.boot_id.is_empty()))
+/// Why what is there cannot be trusted: sled never makes its writes durable on its own, so a power cut may have lost
+/// any of them silently.
+fn distrust(last_run: Option<&Run>, options: &Options) -> Option<&'static str> {
+    match last_run {
+        None => Some("it is not known how the last run ended"),
+        Some(run) if run.clean => None,
+        Some(run) if run.boot_id == options.boot_id && !run.boot_id.is_empty() => None,
+        Some(_) => Some("the machine went down while it was in use"),
+    }
 }
 
 /// Reads every record; the inner error says why the state cannot be trusted.

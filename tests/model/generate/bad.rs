@@ -92,6 +92,7 @@ pub fn line(t: &mut Trace) -> Value {
     }
     let mut line = t.rng.of(&lines).clone();
     line["at_ms"] = number(t.now);
+    assert!(t.model.clone().event(1, &line).is_err(), "not a bad line: {line}");
     match t.rng.within(1, 12) {
         1 => line["at_ms"] = number((t.now - 1).max(0)),
         2 => drop(line.as_object_mut().map(|l| l.remove("at_ms"))),

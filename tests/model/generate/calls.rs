@@ -211,6 +211,35 @@ pub fn settle(t: &mut Trace) {
     }
 }
 
+/// Blocks a bucket that an open reservation charged, and settles that for more.
+pub fn settle_under_block(t: &mut Trace) {
+    let Some(r) = pick(t, |how| how.is_none()) else {
+        return;
+    };
+    let buckets = r.held.iter().filter_map(|h| match &h.counter.rule {
+        Rule::Rate { unit, algorithm: Algorithm::Bucket, .. } => Some((h.counter.clone(), unit.clone())),
+        _ => None,
+    });
+    let buckets: Vec<_> = buckets.collect();
+    let Some((counter, unit)) = t.rng.of_any(&buckets).cloned() else {
+        return;
+    };
+    let mut clamp = json!({"group": counter.group, "limit": counter.limit, "quota": "blocked"});
+    t.push("clamp", clamp.clone());
+    let more = r.costs.get(&unit).map_or(0, |n| u64::try_from(*n).expect("a cost is not below zero")) + 3;
+    let mut settle = json!({"reservation": r.id});
+    if unit == "images" {
+        settle["units"] = json!({unit: more});
+    } else {
+        settle[unit] = more.into();
+    }
+    if t.push("settle", settle.clone()).is_some_and(|a| a["ok"] == true) {
+        t.settles.insert(r.id, settle);
+    }
+    clamp["quota"] = Value::Null;
+    t.push("clamp", clamp);
+}
+
 /// One cancel.
 pub fn cancel(t: &mut Trace) {
     let any = t.rng.percent(15);

@@ -151,6 +151,9 @@ pub fn set_override(t: &mut Trace) {
 
 /// A clamp, or its removal.
 pub fn clamp(t: &mut Trace) {
+    if t.rng.percent(20) {
+        return super::calls::settle_under_block(t);
+    }
     let mut event = json!({});
     match t.rng.within(1, 3) {
         1 => event["account"] = t.main().into(),
@@ -184,7 +187,10 @@ pub fn payment(t: &mut Trace) {
     if t.rng.percent(8) {
         let known = t.payments.clone();
         if let Some(mut event) = t.rng.of_any(&known).cloned() {
-            if t.rng.percent(50) {
+            if event.get("occurred_at_ms").is_none() {
+                // A field given only once has nothing to agree with.
+                event["occurred_at_ms"] = number(occurred(t));
+            } else if t.rng.percent(50) {
                 event.as_object_mut().expect("an event is a map").remove("occurred_at_ms");
             }
             let op = event["op"].as_str().expect("an op is text").to_string();
@@ -226,7 +232,7 @@ fn occurred(t: &mut Trace) -> i128 {
     let made = t.model.accounts.first().map_or(t.now, |a| a.made_at);
     let at = match (t.rng.within(1, 5), t.rng.of_any(&known)) {
         (1 | 2, Some(at)) => at + near,
-        (3, _) => later(t),
+        (3, _) => later(t) + near,
         (4, _) => made + near,
         _ => t.now - i128::from(t.rng.within(0, 2 * DAY as u64)),
     };

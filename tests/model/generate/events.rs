@@ -2,7 +2,7 @@
 
 use super::{Rng, bad, calls, control, file_name};
 use crate::reference::Model;
-use crate::reference::policy::{Algorithm, Rule};
+use crate::reference::policy::{Algorithm, Policy, Rule};
 use crate::reference::rate::{slot, window_index};
 use crate::reference::tier::{Kind, counted};
 use serde_json::{Value, json};
@@ -12,6 +12,14 @@ use std::path::PathBuf;
 /// The main accounts and the sub-accounts (with their main account) of every trace.
 pub const MAINS: [&str; 2] = ["acct-a", "B.b:1"];
 pub const SUBS: [(&str, &str); 3] = [("a-sub1", "acct-a"), ("a-sub2", "acct-a"), ("b-sub", "B.b:1")];
+
+/// How often each kind of event comes, in the order of `step`: mostly calls, reservations, payments, policies.
+const THEMES: [[u64; 11]; 4] = [
+    [56, 14, 5, 5, 4, 3, 2, 5, 3, 6, 3],
+    [40, 30, 10, 8, 4, 2, 0, 4, 2, 0, 4],
+    [14, 2, 1, 1, 2, 2, 2, 1, 1, 60, 3],
+    [40, 12, 4, 2, 4, 8, 8, 6, 6, 4, 16],
+];
 
 /// A trace in the making; it asks the model so that what comes next is likely to matter.
 pub struct Trace<'a> {
@@ -27,14 +35,15 @@ pub struct Trace<'a> {
     pub settles: BTreeMap<String, Value>,
     /// The payment events so far.
     pub payments: Vec<Value>,
-    pub policies: usize,
+    policies: &'a [Value],
     pub made: u64,
+    theme: &'static [u64; 11],
     /// Every (group, limit) that was in an active policy at some time.
     pub seen_limits: Vec<(String, String)>,
 }
 
 /// Draws the trace of a case.
-pub fn trace(rng: &mut Rng, policies: &[Value]) -> Vec<Value> {
+pub fn trace<'a>(rng: &'a mut Rng, policies: &'a [Value]) -> Vec<Value> {
     let named = policies.iter().enumerate();
     let files = named.map(|(i, p)| (file_name(i), p.clone())).collect();
     let model = Model::new(policies[0].clone(), PathBuf::from("/nowhere")).with_files(files);
@@ -44,6 +53,7 @@ pub fn trace(rng: &mut Rng, policies: &[Value]) -> Vec<Value> {
         2 => 1_700_000_000_000,
         _ => 1_750_000_000_000 + rng.within(0, 100_000_000),
     };
+    let theme = &THEMES[rng.weighted(&[55, 17, 14, 14])];
     let mut trace = Trace {
         rng,
         model,
@@ -53,8 +63,9 @@ pub fn trace(rng: &mut Rng, policies: &[Value]) -> Vec<Value> {
         calls: BTreeMap::new(),
         settles: BTreeMap::new(),
         payments: Vec::new(),
-        policies: policies.len(),
+        policies,
         made: 0,
+        theme,
         seen_limits: Vec::new(),
     };
     trace.notice_limits();
@@ -72,7 +83,7 @@ pub fn trace(rng: &mut Rng, policies: &[Value]) -> Vec<Value> {
 impl Trace<'_> {
     fn step(&mut self) {
         self.advance();
-        match self.rng.weighted(&[56, 14, 5, 5, 4, 3, 2, 5, 3, 10, 4]) {
+        match self.rng.weighted(self.theme) {
             0 => calls::decide(self),
             1 => calls::settle(self),
             2 => calls::cancel(self),
@@ -88,7 +99,15 @@ impl Trace<'_> {
     }
 
     fn switch(&mut self) {
-        let index = self.rng.within(0, self.policies as u64 - 1) as usize;
+        let index = self.rng.within(0, self.policies.len() as u64 - 1) as usize;
+        let next = Policy::read(&self.policies[index]);
+        let lost = self.model.policy.tiers.iter().find(|tier| next.rank(&tier.id).is_none());
+        if let Some(tier) = lost.map(|tier| tier.id.clone())
+            && self.rng.percent(60)
+        {
+            let (op, main) = (*self.rng.of(&["pin", "account"]), self.main());
+            self.push(op, json!({"account": main, "tier": tier}));
+        }
         self.push("policy", json!({"file": file_name(index)}));
         self.notice_limits();
     }

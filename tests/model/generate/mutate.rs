@@ -93,7 +93,7 @@ fn add_limit(rng: &mut Rng, doc: &mut Value) {
     let group = some(rng, list(doc, "groups"));
     let limits = list(group, "limits");
     let free: Vec<String> =
-        (1..=6).map(|i| format!("l{i}")).filter(|id| limits.iter().all(|l| l["id"] != **id)).collect();
+        (1..=12).map(|i| format!("l{i}")).filter(|id| limits.iter().all(|l| l["id"] != **id)).collect();
     let new = if !limits.iter().any(|l| l["kind"] == "concurrency") && rng.percent(40) {
         policy::concurrency(rng, "conn", &copy)
     } else {

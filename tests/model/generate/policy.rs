@@ -59,7 +59,7 @@ fn first(rng: &mut Rng) -> Value {
     let currencies: &[&str] = if rng.percent(50) { &["CNY"] } else { &["CNY", "USD"] };
     let list = tiers.iter().enumerate();
     doc["tiers"] = list.map(|(rank, id)| tier(rng, rank, id, currencies)).collect();
-    doc["default_tier"] = tiers[usize::from(rng.percent(15))].into();
+    doc["default_tier"] = tiers[usize::from(rng.percent(25))].into();
     let groups = rng.within(1, 3) as usize;
     let mut homes: Vec<Vec<&str>> = vec![Vec::new(); groups];
     for (i, resource) in RESOURCES.iter().enumerate() {
@@ -76,12 +76,12 @@ fn first(rng: &mut Rng) -> Value {
 
 /// A random offset, now and then an odd one.
 pub fn utc_offset(rng: &mut Rng) -> &'static str {
-    *rng.of(&["+08:00", "-05:00", "+05:30", "+00:00", "+14:00", "-00:30"])
+    rng.of::<&str>(&["+08:00", "-05:00", "+05:30", "+00:00", "+14:00", "-00:30"])
 }
 
 /// A random time to live of reservations.
 pub fn ttl(rng: &mut Rng) -> &'static str {
-    *rng.of(&["1s", "5s", "30s", "1m", "10m", "1h"])
+    rng.of::<&str>(&["1s", "5s", "30s", "1m", "10m", "1h"])
 }
 
 /// A random tier of this rank.
@@ -163,7 +163,7 @@ pub fn concurrency(rng: &mut Rng, id: &str, doc: &Value) -> Value {
 
 /// A random window.
 pub fn window(rng: &mut Rng) -> &'static str {
-    *rng.of(&WINDOWS)
+    rng.of::<&str>(&WINDOWS)
 }
 
 /// Draws quotas, and bursts where there may be any, for every tier.

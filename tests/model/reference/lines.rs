@@ -1,10 +1,12 @@
 //! Section 7: reading one event of a trace, and telling bad lines.
 
+use super::decide::{Call, Reserve};
+use super::fields::{Bad, Fields, as_text, as_whole};
 use super::policy::{Limit, Policy, Quota};
-use super::reservation::{Amounts, Call, Reserve};
+use super::reservation::Amounts;
 use super::tier::{Clamp, Kind, Override, Payment};
 use super::{Account, Cap, Model};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The greatest quota, cost or amount.
@@ -13,69 +15,6 @@ const MOST: u64 = 1_000_000_000_000_000;
 const MOST_SLOTS: i128 = 100_000;
 /// The longest life of a reservation.
 const DAY: u64 = 86_400_000;
-
-type Bad<T> = Result<T, String>;
-
-/// The fields of an event that have not been read yet.
-pub struct Fields {
-    left: Map<String, Value>,
-}
-
-impl Fields {
-    /// Takes the fields of an object.
-    pub fn of(v: &Value) -> Bad<Fields> {
-        let left = v.as_object().ok_or("not an object")?.clone();
-        Ok(Fields { left })
-    }
-
-    /// Takes an optional field.
-    pub fn take(&mut self, name: &str) -> Option<Value> {
-        self.left.remove(name)
-    }
-
-    /// Takes a field that must be there.
-    pub fn must(&mut self, name: &str) -> Bad<Value> {
-        self.take(name).ok_or(format!("missing field {name}"))
-    }
-
-    /// Takes text that must be there.
-    pub fn text(&mut self, name: &str) -> Bad<String> {
-        as_text(name, &self.must(name)?)
-    }
-
-    /// Takes optional text.
-    pub fn maybe_text(&mut self, name: &str) -> Bad<Option<String>> {
-        self.take(name).map(|v| as_text(name, &v)).transpose()
-    }
-
-    /// Takes an optional whole number from 0.
-    pub fn maybe_whole(&mut self, name: &str) -> Bad<Option<i128>> {
-        self.take(name).map(|v| as_whole(name, &v, u64::MAX)).transpose()
-    }
-
-    /// Takes an optional truth value.
-    pub fn maybe_bool(&mut self, name: &str) -> Bad<Option<bool>> {
-        let read = |v: Value| v.as_bool().ok_or(format!("{name} is not a truth value"));
-        self.take(name).map(read).transpose()
-    }
-
-    /// Whatever is left was not asked for.
-    pub fn finish(&self) -> Bad<()> {
-        match self.left.keys().next() {
-            Some(name) => Err(format!("unknown field {name}")),
-            None => Ok(()),
-        }
-    }
-}
-
-fn as_text(name: &str, v: &Value) -> Bad<String> {
-    Ok(v.as_str().ok_or(format!("{name} is not text"))?.to_string())
-}
-
-fn as_whole(name: &str, v: &Value, most: u64) -> Bad<i128> {
-    let n = v.as_u64().filter(|n| *n <= most);
-    Ok(i128::from(n.ok_or(format!("{name} is not a whole number in range"))?))
-}
 
 /// Whether text can be the id of an account or a reservation.
 fn is_id(s: &str) -> bool {

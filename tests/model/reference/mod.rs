@@ -1,12 +1,14 @@
 //! A naive model of the engine, written from SEMANTICS.md alone: it keeps everything and rescans it to answer.
 
+pub mod decide;
+pub mod fields;
 pub mod lines;
 pub mod policy;
 pub mod rate;
 pub mod reservation;
 pub mod tier;
 
-use lines::Fields;
+use fields::Fields;
 use policy::{Identity, Policy, Quota, WrittenFor};
 use rate::{Bucket, Charge};
 use reservation::Reservation;

@@ -2,6 +2,7 @@
 
 mod calls;
 mod invariants;
+mod policies;
 mod reach;
 mod state;
 
@@ -55,6 +56,15 @@ fn the_model_holds_and_the_generator_reaches_everything() {
     println!("{}", stats.shown());
     let missing: Vec<&&str> = WANTED.iter().filter(|name| stats.count(name) == 0).collect();
     assert!(missing.is_empty(), "never reached: {missing:?}");
+}
+
+#[test]
+fn every_generated_policy_is_valid() {
+    for seed in 0..400 {
+        for policy in generate::generate(seed).policies {
+            policies::valid(&policy);
+        }
+    }
 }
 
 #[test]

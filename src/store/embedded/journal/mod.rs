@@ -202,3 +202,59 @@ fn settle(file: &mut dyn JournalFile, path: &Path, end: &SegmentEnd) -> io::Resu
     write_all(file, end.last_group, &group)?;
     file.sync()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::layer::RealFiles;
+    use super::*;
+
+    fn open(folder: &Path) -> Result<(Journal, Vec<Segment>, u64), StoreError> {
+        Journal::open(folder, Arc::new(RealFiles), 1 << 20)
+    }
+
+    #[test]
+    fn a_group_torn_at_any_byte_is_cut_and_written_again() {
+        let source = tempfile::tempdir().unwrap();
+        let (mut journal, ..) = open(source.path()).unwrap();
+        journal.append(&[b"one", b"two"]).unwrap();
+        let (_, good) = journal.position();
+        journal.append(&[b"three".as_slice(), &[0xF7; 200], b"five"]).unwrap();
+        journal.sync().unwrap();
+        let bytes = std::fs::read(path(source.path(), 1)).unwrap();
+
+        for len in good as usize..bytes.len() {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(path(folder.path(), 1), &bytes[..len]).unwrap();
+
+            let (mut journal, _, torn) = open(folder.path()).unwrap();
+            let again = journal.append(&[b"three"]).unwrap();
+
+            assert_eq!((torn, journal.last_seq()), (len as u64 - good, 3));
+            assert_eq!(again[0].place.offset, good + GROUP_HEADER as u64);
+            let (journal, _, torn) = open(folder.path()).unwrap();
+            assert_eq!((torn, journal.last_seq()), (0, 3));
+        }
+    }
+
+    #[test]
+    fn a_bad_byte_before_a_good_group_is_never_taken_for_a_torn_tail() {
+        let source = tempfile::tempdir().unwrap();
+        let (mut journal, ..) = open(source.path()).unwrap();
+        for payload in [b"one".as_slice(), b"two", b"three"] {
+            journal.append(&[payload]).unwrap();
+        }
+        let bytes = std::fs::read(path(source.path(), 1)).unwrap();
+        let last_group = bytes.len() - GROUP_HEADER - frame::ENTRY_HEADER - b"three".len();
+
+        for at in 0..last_group {
+            let folder = tempfile::tempdir().unwrap();
+            let mut bad = bytes.clone();
+            bad[at] ^= 0x40;
+            std::fs::write(path(folder.path(), 1), bad).unwrap();
+
+            let error = open(folder.path()).err();
+
+            assert!(matches!(error, Some(StoreError::JournalDamaged { segment: 1, .. })), "byte {at}: {error:?}");
+        }
+    }
+}

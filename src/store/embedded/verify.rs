@@ -1,0 +1,321 @@
+//! Checks a folder without changing what it holds: journal, chain, records, and that the state equals a replay.
+
+use super::control::{Control, full_key, split_key};
+use super::counters::Counters;
+use super::journal::Place;
+use super::journal::entry::{Change, RecordedWrite};
+use super::journal::frame::{Entry, Hash};
+use super::journal::scan::{self, damaged};
+use super::lock::Lock;
+use super::{format, guarded, sled_db};
+use crate::store::{StoreError, Table};
+use serde_json::value::to_raw_value;
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+/// Most findings that are listed.
+const MAX_FINDINGS: usize = 1_000;
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+#[derive(Debug, Clone, Default)]
+pub struct VerifyReport {
+    pub segments: u64,
+    pub entries: u64,
+    /// The last good journal entry and its hash: the head of the chain.
+    pub seq: u64,
+    pub hash: [u8; 32],
+    /// Bytes of a group that was never made durable; the next start cuts them.
+    pub torn_bytes: u64,
+    /// Records of the control state that were compared with the replay.
+    pub records: u64,
+    pub counters: u64,
+    /// What is wrong, the first [`MAX_FINDINGS`].
+    pub findings: Vec<Finding>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub area: Area,
+    pub what: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Area {
+    /// The truth: only a backup helps. The sequence number is the last good one before.
+    Journal { segment: u64, offset: u64, after_seq: u64 },
+    /// Derived: the next start rebuilds it, or does after `control/` is moved away.
+    Control,
+    /// Disposable: the next start goes on without what is broken.
+    Counters,
+}
+
+impl VerifyReport {
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    fn find(&mut self, area: Area, what: impl Into<String>) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(Finding { area, what: what.into() });
+        }
+    }
+}
+
+/// What a replay of the journal says a record is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Expected {
+    revision: u64,
+    schema: u16,
+    len: usize,
+    crc: u32,
+    /// Of an idempotency record, which is swept some time after.
+    expires_at_ms: Option<i64>,
+}
+
+#[derive(Default)]
+struct Replay {
+    records: BTreeMap<Vec<u8>, Expected>,
+    /// Records written after what the state says it has: they may be old or new.
+    unsettled: HashSet<Vec<u8>>,
+    /// Latest time of any entry. A group that was half applied may have been swept up to it, though the state does
+    /// not say so yet.
+    at_ms: i64,
+}
+
+/// Checks the folder of a store that nobody serves from.
+///
+/// Errors: in use, of a newer version, or unreadable. What is wrong with the content is in the report.
+pub fn verify(folder: &Path) -> Result<VerifyReport, StoreError> {
+    let _lock = Lock::take(folder)?;
+    format::check(folder)?;
+    let mut report = VerifyReport::default();
+    let control = open_control(&folder.join("control"), &mut report)?;
+    let applied = match &control {
+        Some(control) => match control.applied() {
+            Ok(applied) => applied,
+            Err(error) => {
+                report.find(Area::Control, error.to_string());
+                return finish(folder, report);
+            }
+        },
+        None => return finish(folder, report),
+    };
+    let mut replay = Replay::default();
+    let mut visit = |entry: &Entry<'_>, hash: Hash, place: Place| {
+        if entry.seq == applied.seq && hash != applied.hash {
+            return Err(StoreError::JournalReplaced { seq: entry.seq });
+        }
+        replay.take(entry, place, applied.seq)
+    };
+    walk(&folder.join("journal"), &mut report, &mut visit)?;
+    if applied.seq > report.seq {
+        let what = StoreError::ControlAhead { applied: applied.seq, last: report.seq }.to_string();
+        report.find(Area::Control, what);
+    } else if report.is_sound()
+        && let Some(control) = &control
+    {
+        let compared = guarded("the control state", || compare(control, &replay, &mut report));
+        if let Err(error) = compared {
+            report.find(Area::Control, error.to_string());
+        }
+        let rows = guarded("the audit index", || super::audit_index::count(&control.audit));
+        match rows {
+            Ok(rows) if rows < applied.seq => {
+                report.find(Area::Control, format!("the audit index has {rows} of {} changes", applied.seq));
+            }
+            Ok(_) => {}
+            Err(error) => report.find(Area::Control, error.to_string()),
+        }
+    }
+    drop(control);
+    verify_counters(&folder.join("counters"), &mut report)?;
+    Ok(report)
+}
+
+/// Without a control state to compare with: the journal and the counters alone.
+fn finish(folder: &Path, mut report: VerifyReport) -> Result<VerifyReport, StoreError> {
+    walk(&folder.join("journal"), &mut report, &mut |_, _, _| Ok(()))?;
+    if let Some(run) = format::last_run(folder)?.filter(|run| run.clean && run.seq > report.seq) {
+        let what = format!("the journal was left at change {} and ends at {}", run.seq, report.seq);
+        report.find(Area::Control, what);
+    }
+    verify_counters(&folder.join("counters"), &mut report)?;
+    Ok(report)
+}
+
+/// Checks checksums and chain of the journal, also of one that is being served from.
+pub(crate) fn verify_journal(folder: &Path) -> Result<VerifyReport, StoreError> {
+    let mut report = VerifyReport::default();
+    walk(folder, &mut report, &mut |_, _, _| Ok(()))?;
+    Ok(report)
+}
+
+fn walk(
+    folder: &Path,
+    report: &mut VerifyReport,
+    visit: &mut dyn FnMut(&Entry<'_>, Hash, Place) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let (segments, _) = match scan::list(folder) {
+        Ok(listed) => listed,
+        Err(error) => return note(report, error),
+    };
+    report.segments = segments.len() as u64;
+    for (index, segment) in segments.iter().enumerate() {
+        let mut entries = 0;
+        let read = scan::read(segment, segments.get(index + 1), &mut |entry, hash, place| {
+            visit(entry, hash, place)?;
+            entries += 1;
+            Ok(())
+        });
+        report.entries += entries;
+        match read {
+            Ok(end) => (report.seq, report.hash, report.torn_bytes) = (end.seq, end.hash, end.torn),
+            Err(error) => {
+                report.seq = segment.first_seq - 1 + entries;
+                note(report, error)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Damage is a finding; anything else ends the check.
+fn note(report: &mut VerifyReport, error: StoreError) -> Result<(), StoreError> {
+    match error {
+        StoreError::JournalDamaged { segment, offset, what } => {
+            report.find(Area::Journal { segment, offset, after_seq: report.seq }, what);
+            Ok(())
+        }
+        StoreError::JournalReplaced { .. } => {
+            report.find(Area::Control, error.to_string());
+            Ok(())
+        }
+        other => Err(other),
+    }
+}
+
+fn open_control(folder: &Path, report: &mut VerifyReport) -> Result<Option<Control>, StoreError> {
+    if !folder.exists() {
+        report.find(Area::Control, "it is missing");
+        return Ok(None);
+    }
+    let tuning = sled_db::Tuning { cache_bytes: CACHE_BYTES, flush_every_ms: None };
+    match sled_db::open(folder, &tuning, Control::over)? {
+        Ok(control) => Ok(Some(control)),
+        Err(why) => {
+            report.find(Area::Control, why);
+            Ok(None)
+        }
+    }
+}
+
+fn compare(control: &Control, replay: &Replay, report: &mut VerifyReport) -> Result<(), StoreError> {
+    let mut seen = HashSet::new();
+    for item in control.heads() {
+        let (full, head) = item?;
+        let shown = shown(&full);
+        report.records += 1;
+        let value = match control.value(&full, &head) {
+            Ok(Some(value)) => value,
+            Ok(None) => {
+                report.find(Area::Control, format!("a piece of {shown} is missing"));
+                continue;
+            }
+            Err(error) => {
+                report.find(Area::Control, error.to_string());
+                continue;
+            }
+        };
+        if !replay.unsettled.contains(full.as_ref()) {
+            match replay.records.get(full.as_ref()) {
+                None => report.find(Area::Control, format!("{shown} is in no journal entry")),
+                Some(expected) if expected.differs(&value) => {
+                    let what = format!("{shown} is not what change {} of the journal wrote", expected.revision);
+                    report.find(Area::Control, what);
+                }
+                Some(_) => {}
+            }
+        }
+        seen.insert(full.to_vec());
+    }
+    for (full, expected) in &replay.records {
+        let swept = expected.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= replay.at_ms);
+        if !seen.contains(full) && !replay.unsettled.contains(full) && !swept {
+            let what = format!("{} of change {} of the journal is missing", shown(full), expected.revision);
+            report.find(Area::Control, what);
+        }
+    }
+    Ok(())
+}
+
+fn shown(full: &[u8]) -> String {
+    match split_key(full) {
+        Ok((table, key)) => format!("record `{}` of `{}`", key.escape_ascii(), table.name()),
+        Err(_) => format!("record `{}`", full.escape_ascii()),
+    }
+}
+
+fn verify_counters(folder: &Path, report: &mut VerifyReport) -> Result<(), StoreError> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let mut counters = 0;
+    match Counters::look(folder, CACHE_BYTES)?.map(|opened| opened.for_each(&mut |_, _| counters += 1)) {
+        Ok(Ok(0)) => {}
+        Ok(Ok(bad)) => report.find(Area::Counters, format!("{bad} records fail their checksum")),
+        Ok(Err(error)) => report.find(Area::Counters, error.to_string()),
+        Err(why) => report.find(Area::Counters, why),
+    }
+    report.counters = counters;
+    Ok(())
+}
+
+impl Expected {
+    fn new(revision: u64, schema: u16, json: &str) -> Self {
+        Self { revision, schema, len: json.len(), crc: crc32c::crc32c(json.as_bytes()), expires_at_ms: None }
+    }
+
+    fn differs(&self, value: &super::control::Value) -> bool {
+        self.revision != value.revision
+            || self.schema != value.schema
+            || self.len != value.json.len()
+            || self.crc != crc32c::crc32c(&value.json)
+    }
+}
+
+impl Replay {
+    fn take(&mut self, entry: &Entry<'_>, place: Place, applied_seq: u64) -> Result<(), StoreError> {
+        let bad = |what| damaged(place.segment, place.offset, what);
+        let change = Change::decode(entry.payload).map_err(bad)?;
+        self.at_ms = self.at_ms.max(change.at_ms);
+        let mut put = |full: Vec<u8>, expected: Option<Expected>| {
+            if entry.seq > applied_seq {
+                self.unsettled.insert(full.clone());
+            }
+            match expected {
+                Some(expected) => self.records.insert(full, expected),
+                None => self.records.remove(&full),
+            };
+        };
+        for write in &change.writes {
+            match write {
+                RecordedWrite::Put { table, key, schema, value } => {
+                    put(full_key(*table, key), Some(Expected::new(entry.seq, *schema, value.get())));
+                }
+                RecordedWrite::Delete { table, key } => put(full_key(*table, key), None),
+            }
+        }
+        if let Some(answer) = &change.idempotency {
+            let table = Table::Idempotency;
+            let kept = to_raw_value(&answer.kept).map_err(|error| bad(error.to_string()))?;
+            let mut expected = Expected::new(entry.seq, table.schema(), kept.get());
+            expected.expires_at_ms = Some(answer.kept.expires_at_ms);
+            put(full_key(table, &answer.key), Some(expected));
+        }
+        Ok(())
+    }
+}
