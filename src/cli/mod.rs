@@ -5,6 +5,7 @@
 
 mod input;
 mod policy;
+mod simulate;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -21,12 +22,14 @@ const EXAMPLES: &str = "\
 Examples:
   quotagate policy validate policies/minimax.yaml    check a policy document
   quotagate policy show policies/minimax.yaml        the limits page
+  quotagate simulate --help                          run a trace, compare two policies
   quotagate help policy                              more on a command";
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Check, show and compare policy documents
     Policy(policy::Args),
+    Simulate(simulate::Args),
 }
 
 /// Why a command did not end well. What is wrong with a document has been printed by then.
@@ -36,6 +39,9 @@ enum Failure {
     Refused(String),
     #[error("{0}")]
     Unreadable(String),
+    /// Something given to a command that is meant to work with it, not to judge it.
+    #[error("{0}")]
+    BadInput(String),
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -54,6 +60,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let mut streams = Streams { out: &mut out, err: &mut err };
     let done = match cli.command {
         Command::Policy(args) => policy::run(&args, &mut streams),
+        Command::Simulate(args) => simulate::run(&args, &mut streams),
     };
     // What was printed before a failure is still an answer.
     let done = done.and(out.flush().map_err(Failure::Output));
@@ -64,7 +71,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Err(failure) => {
             let code = match &failure {
                 Failure::Refused(_) => 1,
-                Failure::Unreadable(_) | Failure::Output(_) => 2,
+                Failure::Unreadable(_) | Failure::BadInput(_) | Failure::Output(_) => 2,
             };
             // If even this cannot be written, the exit code still says it.
             _ = writeln!(err, "quotagate: {failure}");

@@ -112,6 +112,8 @@ fn whole(n: f64) -> Option<u64> {
 pub struct Amount(u64);
 
 impl Amount {
+    pub const ONE: Self = Self(1);
+
     /// Errors: above [`MAX_AMOUNT`].
     pub fn new(units: u64) -> Result<Self, InvalidAmount> {
         if units <= MAX_AMOUNT { Ok(Self(units)) } else { Err(InvalidAmount(units.to_string())) }

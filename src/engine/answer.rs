@@ -58,7 +58,7 @@ impl LimitState {
 pub type Limits = SmallVec<[LimitState; 4]>;
 
 /// Why a request is denied. In the order in which the first that holds is named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
     UnknownAccount,
     AccountSuspended,

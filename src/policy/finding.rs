@@ -67,6 +67,32 @@ pub enum Severity {
 }
 
 impl Code {
+    /// As it is serialized.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::NotSupported => "not_supported",
+            Self::TooLarge => "too_large",
+            Self::DuplicateKey => "duplicate_key",
+            Self::UnknownField => "unknown_field",
+            Self::MissingField => "missing_field",
+            Self::Type => "type",
+            Self::Invalid => "invalid",
+            Self::OutOfRange => "out_of_range",
+            Self::Empty => "empty",
+            Self::TooMany => "too_many",
+            Self::Duplicate => "duplicate",
+            Self::UnknownReference => "unknown_reference",
+            Self::MissingTier => "missing_tier",
+            Self::Misplaced => "misplaced",
+            Self::QuotaFalls => "quota_falls",
+            Self::TierUnreachable => "tier_unreachable",
+            Self::QuotaOutOfScale => "quota_out_of_scale",
+            Self::QuotasEqual => "quotas_equal",
+        }
+    }
+
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {

@@ -32,8 +32,8 @@ pub fn duration_text(ms: i64) -> String {
 
 /// A number for people: `20,000,000`.
 #[must_use]
-pub fn number_text(n: u64) -> String {
-    let digits = n.to_string();
+pub fn number_text(n: impl Into<u128>) -> String {
+    let digits = n.into().to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
-        let cases = [(0, "0"), (999, "999"), (1_000, "1,000"), (20_000_000, "20,000,000")];
+        let cases = [(0_u64, "0"), (999, "999"), (1_000, "1,000"), (20_000_000, "20,000,000")];
         for (n, text) in cases {
             assert_eq!(number_text(n), text);
         }

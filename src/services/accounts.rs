@@ -1,1 +1,249 @@
-//! Main accounts and sub-accounts: make, read, list, change, suspend, resume.
+//! Main accounts, and what is common to them and sub-accounts: read, list, change, suspend, resume.
+
+use super::checks::{Checks, tier_must_exist};
+use super::commit::{Change, Plan};
+use super::facts::payments_of;
+use super::records::{AccountRecord, Act, Role};
+use super::stored::{self, Stored};
+use super::tier::TierView;
+use super::{Context, Done, Error, Internal, Page, Paging, Services, keys};
+use crate::domain::ids::{AccountId, PolicyId};
+use crate::store::{Key, Table};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// An account as people see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Account {
+    pub id: AccountId,
+    pub record: AccountRecord,
+    /// Its main account's, for a sub-account.
+    pub tier: TierView,
+}
+
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    pub id: AccountId,
+    /// Its floor; None: the policy's default tier.
+    pub tier: Option<PolicyId>,
+    pub name: Option<String>,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What is to be changed; a field that is None stays.
+#[derive(Debug, Clone, Default)]
+pub struct AccountPatch {
+    /// The floor; `Some(None)`: back to the policy's default tier.
+    pub tier: Option<Option<PolicyId>>,
+    pub name: Option<Option<String>>,
+    /// Replaces all.
+    pub labels: Option<BTreeMap<String, String>>,
+}
+
+/// Every condition that is named must hold.
+#[derive(Debug, Clone, Default)]
+pub struct AccountFilter {
+    /// In force now.
+    pub tier: Option<PolicyId>,
+    /// The account itself; a sub-account may be held up by its main account's.
+    pub suspended: Option<bool>,
+    pub parent: Option<AccountId>,
+    pub id_prefix: Option<String>,
+}
+
+pub fn create(services: &Services, context: &Context, new: NewAccount) -> Result<Done<Account>, Error> {
+    services.change(context, || {
+        let mut checks = Checks::default();
+        checks.name("/name", new.name.as_deref());
+        checks.labels("/labels", &new.labels);
+        tier_must_exist(&mut checks, "/tier", new.tier.as_ref(), &services.engine.snapshot().policy);
+        checks.done()?;
+        services.must_be_free(&new.id)?;
+        let record = AccountRecord {
+            created_at_ms: context.now,
+            name: new.name.clone(),
+            labels: new.labels.clone(),
+            suspended: None,
+            role: Role::Main { floor: new.tier.clone(), pin: None },
+        };
+        let key = keys::account(&new.id);
+        let change = Change::new("account.create", subject(&new.id))
+            .detail("after", &record)?
+            .expect(Table::Accounts, key.clone(), None)
+            .put(Table::Accounts, key, &record)?;
+        Ok(Plan::Change { value: services.account(new.id.clone(), record, context.now)?, change })
+    })
+}
+
+pub fn get(services: &Services, id: &AccountId, now: i64) -> Result<Stored<Account>, Error> {
+    let Stored { revision, value } = services.account_record(id)?;
+    Ok(Stored { revision, value: services.account(id.clone(), value, now)? })
+}
+
+/// In the order of their ids, sub-accounts among the others.
+pub fn list(
+    services: &Services,
+    filter: &AccountFilter,
+    paging: &Paging,
+    now: i64,
+) -> Result<Page<Stored<Account>>, Error> {
+    let beginning = filter.id_prefix.as_deref().unwrap_or_default();
+    let of_parent = filter.parent.as_ref();
+    let (table, prefix) = match of_parent {
+        Some(main) => (Table::SubAccounts, Key::build().text(main.as_str()).text_beginning(beginning).finish()),
+        None => (Table::Accounts, Key::build().text_beginning(beginning).finish()),
+    };
+    stored::page(&*services.store, (table, &prefix), paging, |key, found| {
+        let mut parts = key.read();
+        if of_parent.is_some() {
+            parts.text();
+        }
+        let id = parts.text().and_then(|id| AccountId::parse(&id).ok()).ok_or_else(|| not_an_id(table, key))?;
+        let account = match of_parent {
+            None => stored::decode::<AccountRecord>(table, key, found)?,
+            Some(_) => services.account_record(&id)?,
+        };
+        if filter.suspended.is_some_and(|wanted| wanted != account.value.suspended.is_some()) {
+            return Ok(None);
+        }
+        let Stored { revision, value } = account;
+        let account = services.account(id, value, now)?;
+        let kept = filter.tier.as_ref().is_none_or(|tier| account.tier.effective == *tier);
+        Ok(kept.then_some(Stored { revision, value: account }))
+    })
+}
+
+pub fn patch(
+    services: &Services,
+    context: &Context,
+    id: &AccountId,
+    patch: &AccountPatch,
+) -> Result<Done<Account>, Error> {
+    services.change_account(context, id, "account.update", None, |before| {
+        context.must_match(before.revision)?;
+        let mut after = before.value.clone();
+        let mut checks = Checks::default();
+        if let Some(name) = &patch.name {
+            checks.name("/name", name.as_deref());
+            after.name.clone_from(name);
+        }
+        if let Some(labels) = &patch.labels {
+            checks.labels("/labels", labels);
+            after.labels.clone_from(labels);
+        }
+        if let Some(tier) = &patch.tier {
+            tier_must_exist(&mut checks, "/tier", tier.as_ref(), &services.engine.snapshot().policy);
+            match &mut after.role {
+                Role::Main { floor, .. } => floor.clone_from(tier),
+                Role::Sub { .. } => {
+                    checks.fail("/tier", "misplaced", "a sub-account has its main account's tier");
+                }
+            }
+        }
+        checks.done()?;
+        Ok(after)
+    })
+}
+
+/// Denies everything the account asks for. A suspended one stays as it is.
+pub fn suspend(services: &Services, context: &Context, id: &AccountId, reason: &str) -> Result<Done<Account>, Error> {
+    services.change_account(context, id, "account.suspend", Some(reason), |before| {
+        let mut after = before.value.clone();
+        after.suspended.get_or_insert_with(|| Act::of(context, reason));
+        Ok(after)
+    })
+}
+
+pub fn resume(services: &Services, context: &Context, id: &AccountId, reason: &str) -> Result<Done<Account>, Error> {
+    services.change_account(context, id, "account.resume", Some(reason), |before| {
+        Ok(AccountRecord { suspended: None, ..before.value.clone() })
+    })
+}
+
+/// What the audit log calls an account.
+pub(super) fn subject(id: &AccountId) -> String {
+    format!("account:{}", id.as_str())
+}
+
+impl Services {
+    pub(super) fn account_record(&self, id: &AccountId) -> Result<Stored<AccountRecord>, Error> {
+        stored::read(&*self.store, Table::Accounts, &keys::account(id))?
+            .ok_or_else(|| Error::not_found("account", id.as_str()))
+    }
+
+    /// Errors: there is no such account, or it is a sub-account.
+    pub(super) fn main_record(&self, id: &AccountId) -> Result<Stored<AccountRecord>, Error> {
+        let account = self.account_record(id)?;
+        match &account.value.role {
+            Role::Main { .. } => Ok(account),
+            Role::Sub { main, .. } => Err(Error::conflict(
+                "not_a_main_account",
+                format!("account {id:?} is a sub-account; this goes to its main account {main:?}"),
+            )),
+        }
+    }
+
+    /// Errors: the id is taken, or there is no room.
+    pub(super) fn must_be_free(&self, id: &AccountId) -> Result<(), Error> {
+        if self.store.get(Table::Accounts, &keys::account(id))?.is_some() {
+            return Err(Error::conflict("account_exists", format!("account {id:?} exists already")));
+        }
+        // An account that the engine made by itself takes its place already.
+        if self.engine.accounts() >= self.most_accounts && self.engine.main_of(id.as_str()).is_none() {
+            return Err(Error::TableFull { what: "accounts", most: self.most_accounts });
+        }
+        Ok(())
+    }
+
+    pub(super) fn account(&self, id: AccountId, record: AccountRecord, now: i64) -> Result<Account, Error> {
+        let tier = self.tier_of(&id, &record, now)?;
+        Ok(Account { id, record, tier })
+    }
+
+    pub(super) fn tier_of(&self, id: &AccountId, record: &AccountRecord, now: i64) -> Result<TierView, Error> {
+        let main = match &record.role {
+            Role::Main { .. } => None,
+            Role::Sub { main, .. } => Some((main, self.main_record(main)?.value)),
+        };
+        let (id, record) = main.as_ref().map_or((id, record), |(id, record)| (*id, record));
+        let payments = payments_of(&*self.store, id)?;
+        TierView::of(&self.engine.snapshot().policy, record, &payments, now)
+            .ok_or_else(|| not_an_id(Table::Accounts, &keys::account(id)))
+    }
+
+    /// Makes another record of an account's; the same record is no change.
+    pub(super) fn change_account(
+        &self,
+        context: &Context,
+        id: &AccountId,
+        action: &'static str,
+        reason: Option<&str>,
+        make: impl Fn(&Stored<AccountRecord>) -> Result<AccountRecord, Error>,
+    ) -> Result<Done<Account>, Error> {
+        self.change(context, || {
+            let before = self.account_record(id)?;
+            let mut checks = Checks::default();
+            if let Some(reason) = reason {
+                checks.reason("/reason", reason);
+            }
+            checks.done()?;
+            let after = make(&before)?;
+            let value = self.account(id.clone(), after.clone(), context.now)?;
+            if after == before.value {
+                return Ok(Plan::Unchanged { value, revision: before.revision });
+            }
+            let key = keys::account(id);
+            let change = Change::new(action, subject(id))
+                .detail("reason", reason)?
+                .detail("before", &before.value)?
+                .detail("after", &after)?
+                .expect(Table::Accounts, key.clone(), Some(before.revision))
+                .put(Table::Accounts, key, &after)?;
+            Ok(Plan::Change { value, change })
+        })
+    }
+}
+
+fn not_an_id(table: Table, key: &Key) -> Error {
+    Internal::Record { table, key: key.clone(), why: "it does not lead to a main account".to_owned() }.into()
+}

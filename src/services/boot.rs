@@ -1,14 +1,15 @@
 //! The engine is derived: built from the store at the start, then told of every committed change.
 
-use super::facts::{Facts, facts_of, overrides_of, payments_of, read_facts};
+use super::facts::{self, Facts, facts_of, payments_of, read_facts};
+use super::policies::{read_active, read_identities, read_policy};
 use super::records::{AccountRecord, Role};
-use super::{Error, stored};
+use super::{Error, keys, stored};
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::ledger::Timeline;
 use crate::domain::policy::{Policy, Tier, Unit, UnlistedResources};
 use crate::engine::{Engine, Identities, Options};
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{AdminStore, Changeset, CounterStore, Key, Table};
+use crate::store::{AdminStore, Changeset, CounterStore, Key, Table, Write};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
@@ -35,8 +36,16 @@ pub fn engine(
     options: Options,
 ) -> Result<(Arc<Engine>, BootReport), Error> {
     let mut report = BootReport::default();
-    let engine = Engine::with_identities(Arc::new(no_policy()), report.revision, &Identities::default(), options);
+    let (policy, identities) = match read_active(store)? {
+        None => (no_policy(), Identities::default()),
+        Some(active) => {
+            report.revision = active.value.revision;
+            (read_policy(store, active.value.revision)?, read_identities(store)?)
+        }
+    };
+    let engine = Engine::with_identities(Arc::new(policy), report.revision, &identities, options);
     put_accounts(store, &engine, &mut report)?;
+    engine.set_clamps(facts::clamps(store)?);
     restore_usage(counters, &engine, &mut report)?;
     Ok((Arc::new(engine), report))
 }
@@ -44,12 +53,14 @@ pub fn engine(
 /// Main accounts first: a sub-account is refused without its own.
 fn put_accounts(store: &dyn AdminStore, engine: &Engine, report: &mut BootReport) -> Result<(), Error> {
     let everything = Key::empty();
+    let mut overrides = facts::all_overrides(store)?;
     stored::each::<AccountRecord>(store, Table::Accounts, &everything, |key, account| {
         if !matches!(account.value.role, Role::Main { .. }) {
             return Ok(());
         }
         let id = account_id(&key)?;
-        let facts = facts_of(&account.value, overrides_of(store, &id)?, payments_of(store, &id)?);
+        let own = overrides.remove(&id).unwrap_or_default();
+        let facts = facts_of(&account.value, own, payments_of(store, &id)?);
         report.accounts += 1;
         put(engine, &id, facts)
     })?;
@@ -84,6 +95,11 @@ fn put(engine: &Engine, id: &AccountId, facts: Facts) -> Result<(), Error> {
         Ok(false) => Err(super::Internal::Engine { account: id.clone() }.into()),
         Err(crate::engine::AccountsFull) => Err(Error::TableFull { what: "accounts", most: engine.accounts() }),
     }
+}
+
+/// Whose override a write is about. Overrides are never deleted.
+fn account_of(write: &Write) -> Option<AccountId> {
+    AccountId::parse(write.value.as_ref()?.get("account")?.as_str()?).ok()
 }
 
 /// What is active before the first publish: one tier and nothing to ask for.
@@ -161,6 +177,8 @@ impl Follower {
 #[derive(Default)]
 struct Touched {
     accounts: BTreeSet<AccountId>,
+    clamps: bool,
+    active: bool,
 }
 
 impl Touched {
@@ -169,7 +187,9 @@ impl Touched {
         for write in &change.writes {
             match write.table {
                 Table::Accounts => touched.accounts.extend(account_id(&write.key)),
-                Table::Overrides | Table::Clamps | Table::Meta => {}
+                Table::Overrides => touched.accounts.extend(account_of(write)),
+                Table::Clamps => touched.clamps = true,
+                Table::Meta => touched.active |= write.key == keys::active(),
                 Table::SubAccounts
                 | Table::Policies
                 | Table::Activations
@@ -192,6 +212,14 @@ impl Touched {
     }
 
     fn tell(&self, store: &dyn AdminStore, engine: &Engine) -> Result<(), Error> {
+        if self.active
+            && let Some(active) = read_active(store)?
+        {
+            engine.activate(Arc::new(read_policy(store, active.value.revision)?), active.value.revision);
+        }
+        if self.clamps {
+            engine.set_clamps(facts::clamps(store)?);
+        }
         for id in &self.accounts {
             if let Some(facts) = read_facts(store, id)? {
                 put(engine, id, facts)?;

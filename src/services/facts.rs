@@ -1,11 +1,13 @@
 //! What the records mean to the engine. Starting and following both go through here, so they cannot differ.
 
-use super::records::{AccountRecord, CapRecord, Role};
-use super::{Error, keys, stored};
-use crate::domain::account::{MainFacts, Override, SubFacts};
+use super::records::{AccountRecord, CapRecord, ClampRecord, OverrideRecord, Role};
+use super::{Error, Internal, keys, stored};
+use crate::domain::account::{Clamp, MainFacts, Override, SubFacts};
 use crate::domain::ids::AccountId;
 use crate::domain::ledger::Timeline;
-use crate::store::{AdminStore, Table};
+use crate::store::{AdminStore, Key, Table};
+use serde_json::Value;
+use std::collections::HashMap;
 
 /// An account as the engine takes it.
 pub(super) enum Facts {
@@ -43,9 +45,47 @@ pub(super) fn read_facts(store: &dyn AdminStore, id: &AccountId) -> Result<Optio
     }))
 }
 
-/// The overrides of a main account that have not been revoked.
-pub(super) fn overrides_of(_store: &dyn AdminStore, _main: &AccountId) -> Result<Vec<Override>, Error> {
-    Ok(Vec::new())
+/// The overrides of a main account that were not revoked.
+fn overrides_of(store: &dyn AdminStore, main: &AccountId) -> Result<Vec<Override>, Error> {
+    let mut overrides = Vec::new();
+    stored::each::<Value>(store, Table::Index, &keys::live_overrides_of(main), |row, _| {
+        let id = keys::override_in(&row).unwrap_or_default();
+        let record = read_override(store, &id)?;
+        overrides.push(record.to_override(&id));
+        Ok(())
+    })?;
+    Ok(overrides)
+}
+
+/// The same of every main account that has any.
+pub(super) fn all_overrides(store: &dyn AdminStore) -> Result<HashMap<AccountId, Vec<Override>>, Error> {
+    let mut overrides = HashMap::<AccountId, Vec<Override>>::new();
+    stored::each::<Value>(store, Table::Index, &keys::live_overrides(), |row, _| {
+        let id = keys::override_in(&row).unwrap_or_default();
+        let record = read_override(store, &id)?;
+        overrides.entry(record.account.clone()).or_default().push(record.to_override(&id));
+        Ok(())
+    })?;
+    Ok(overrides)
+}
+
+fn read_override(store: &dyn AdminStore, id: &str) -> Result<OverrideRecord, Error> {
+    let key = Key::text(id);
+    let found = stored::read(store, Table::Overrides, &key)?;
+    Ok(found.map(|found| found.value).ok_or_else(|| Internal::Record {
+        table: Table::Overrides,
+        key,
+        why: "the index leads to it, but it is not there".to_owned(),
+    })?)
+}
+
+pub(super) fn clamps(store: &dyn AdminStore) -> Result<Vec<Clamp>, Error> {
+    let mut clamps = Vec::new();
+    stored::each::<ClampRecord>(store, Table::Clamps, &Key::empty(), |key, clamp| {
+        clamps.push(clamp.value.to_clamp(&key.read().text().unwrap_or_default()));
+        Ok(())
+    })?;
+    Ok(clamps)
 }
 
 /// What a main account's payments add up to. Payments are not taken yet, so nothing.

@@ -4,6 +4,10 @@ use crate::domain::ids::AccountId;
 use crate::store::Key;
 
 const TALLY: &str = "tally";
+const OVERRIDES_OF: &str = "overrides_of";
+const LIVE_OVERRIDES: &str = "live_overrides";
+const HEAD: &str = "head";
+const DOCUMENT: &str = "document";
 
 pub(super) fn account(id: &AccountId) -> Key {
     Key::text(id.as_str())
@@ -21,4 +25,68 @@ pub(super) fn sub_accounts_of(main: &AccountId) -> Key {
 /// In `index`.
 pub(super) fn tally(main: &AccountId) -> Key {
     Key::build().text(TALLY).text(main.as_str()).finish()
+}
+
+/// In `index`: a row for each override of a main account.
+pub(super) fn override_of(main: &AccountId, id: &str) -> Key {
+    Key::build().text(OVERRIDES_OF).text(main.as_str()).text(id).finish()
+}
+
+pub(super) fn overrides_of(main: &AccountId) -> Key {
+    Key::build().text(OVERRIDES_OF).text(main.as_str()).finish()
+}
+
+/// In `index`: a row for each override that the engine has, which is all but those revoked or long ended.
+pub(super) fn live_override(main: &AccountId, id: &str) -> Key {
+    Key::build().text(LIVE_OVERRIDES).text(main.as_str()).text(id).finish()
+}
+
+pub(super) fn live_overrides_of(main: &AccountId) -> Key {
+    Key::build().text(LIVE_OVERRIDES).text(main.as_str()).finish()
+}
+
+pub(super) fn live_overrides() -> Key {
+    Key::text(LIVE_OVERRIDES)
+}
+
+/// The override that an index row of either kind leads to.
+pub(super) fn override_in(row: &Key) -> Option<String> {
+    let mut parts = row.read();
+    parts.text()?;
+    parts.text()?;
+    parts.text()
+}
+
+/// In `meta`: changed with every clamp that is made, so that two at once cannot both take the last place.
+pub(super) fn clamps() -> Key {
+    Key::text("clamps")
+}
+
+/// In `meta`: which revision is active.
+pub(super) fn active() -> Key {
+    Key::text("active")
+}
+
+/// In `meta`: the numbers of counters' identities under the active revision.
+pub(super) fn identities() -> Key {
+    Key::text("identities")
+}
+
+/// In `policies`: all of a revision but its document, the newest first.
+pub(super) fn revision(number: u64) -> Key {
+    Key::build().text(HEAD).u64(u64::MAX - number).finish()
+}
+
+pub(super) fn revisions() -> Key {
+    Key::text(HEAD)
+}
+
+/// In `policies`: a revision's document.
+pub(super) fn document(revision: u64) -> Key {
+    Key::build().text(DOCUMENT).u64(revision).finish()
+}
+
+/// In `activations`, the newest first.
+pub(super) fn activation(number: u64) -> Key {
+    Key::number(u64::MAX - number)
 }

@@ -10,16 +10,24 @@
 //! through [`boot::Follower::apply`], which reads it back from the store; so a restart gives the same engine.
 
 pub mod accounts;
+pub mod audit;
 pub mod boot;
+pub mod caps;
+mod checks;
+pub mod clamps;
 mod commit;
 mod context;
 mod error;
 mod facts;
 mod keys;
+pub mod overrides;
+pub mod policies;
 pub mod records;
 mod stored;
-mod text;
+
+pub mod sub_accounts;
 pub mod tier;
+pub mod tiers;
 
 pub use crate::store::{ActorKind, Origin};
 pub use context::{Context, Done, IdempotencyRequest};

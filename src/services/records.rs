@@ -2,7 +2,7 @@
 //!
 //! A field may be added with a default; one that is there keeps its name and meaning for good.
 
-use crate::domain::account::{Cap, LimitKey, Shape};
+use crate::domain::account::{Cap, Clamp, ClampScope, LimitKey, Override, Shape};
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::quantity::Quota;
 use compact_str::CompactString;
@@ -89,6 +89,101 @@ pub struct Tally {
     pub overrides_made: u64,
 }
 
+/// `overrides`, by id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OverrideRecord {
+    pub account: AccountId,
+    pub group: PolicyId,
+    pub limit: PolicyId,
+    pub shape: ShapeRecord,
+    pub quota: Quota,
+    /// None: from the moment it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at_ms: Option<i64>,
+    /// None: for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_ms: Option<i64>,
+    pub made: Act,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Act>,
+}
+
+/// `clamps`, by id; one that was removed is in the audit log alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClampRecord {
+    pub group: PolicyId,
+    pub limit: PolicyId,
+    pub scope: ScopeRecord,
+    pub shape: ShapeRecord,
+    pub quota: Quota,
+    /// None: until it is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_ms: Option<i64>,
+    pub made: Act,
+}
+
+/// The stored form of [`ClampScope`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScopeRecord {
+    All,
+    Tier(PolicyId),
+    Account(AccountId),
+}
+
+/// `meta`, `clamps`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClampsRecord {
+    /// How many were ever made.
+    pub made: u64,
+}
+
+/// `meta`, `active`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActiveRecord {
+    pub revision: u64,
+    /// Of the active revision, hexadecimal.
+    pub content_hash: String,
+    /// The number of the activation that made it active.
+    pub activation: u64,
+    /// The last revision that was published.
+    pub last_revision: u64,
+}
+
+/// `policies`: all of a revision but its document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RevisionRecord {
+    pub revision: u64,
+    pub name: String,
+    pub content_hash: String,
+    /// The reason may be empty.
+    pub published: Act,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<WarningRecord>,
+}
+
+/// The stored form of a finding that did not stop a publish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarningRecord {
+    pub path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    pub code: String,
+    pub message: String,
+}
+
+/// `activations`, by number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActivationRecord {
+    pub activation: u64,
+    pub revision: u64,
+    /// None: the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<u64>,
+    /// The reason may be empty.
+    pub done: Act,
+}
+
 impl From<Shape> for ShapeRecord {
     fn from(shape: Shape) -> Self {
         match shape {
@@ -119,8 +214,55 @@ impl CapRecord {
     }
 }
 
+impl OverrideRecord {
+    #[must_use]
+    pub fn key(&self) -> LimitKey {
+        LimitKey { group: self.group.clone(), limit: self.limit.clone() }
+    }
+
+    #[must_use]
+    pub fn to_override(&self, id: &str) -> Override {
+        Override {
+            key: self.key(),
+            shape: self.shape.clone().into(),
+            quota: self.quota,
+            starts_at_ms: self.starts_at_ms,
+            expires_at_ms: self.expires_at_ms,
+            origin: origin_of(id, &self.made.reason),
+        }
+    }
+}
+
+impl ClampRecord {
+    #[must_use]
+    pub fn key(&self) -> LimitKey {
+        LimitKey { group: self.group.clone(), limit: self.limit.clone() }
+    }
+
+    #[must_use]
+    pub fn to_clamp(&self, id: &str) -> Clamp {
+        Clamp {
+            key: self.key(),
+            scope: self.scope.clone().into(),
+            shape: self.shape.clone().into(),
+            quota: self.quota,
+            expires_at_ms: self.expires_at_ms,
+            origin: origin_of(id, &self.made.reason),
+        }
+    }
+}
+
+impl From<ScopeRecord> for ClampScope {
+    fn from(scope: ScopeRecord) -> Self {
+        match scope {
+            ScopeRecord::All => Self::All,
+            ScopeRecord::Tier(tier) => Self::Tier(tier),
+            ScopeRecord::Account(account) => Self::Account(account),
+        }
+    }
+}
+
 /// An id and a reason, as explanations show it.
-#[must_use]
-pub fn origin_of(id: &str, reason: &str) -> CompactString {
+fn origin_of(id: &str, reason: &str) -> CompactString {
     compact_str::format_compact!("{id}: {reason}")
 }

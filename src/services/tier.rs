@@ -1,8 +1,11 @@
 //! The tier of an account as people see it, and pinning it.
 
+use super::accounts::Account;
+use super::checks::{Checks, tier_must_exist};
 use super::records::{AccountRecord, Act, PinRecord, Role};
+use super::{Context, Done, Error, Services, Stored};
 use crate::domain::account::Pin;
-use crate::domain::ids::PolicyId;
+use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::ledger::Timeline;
 use crate::domain::policy::Policy;
 use crate::policy::tiers::{TierFacts, standing};
@@ -21,6 +24,68 @@ pub struct TierView {
     pub reached: PolicyId,
     /// Where what was reached is kept by grace alone: when the grace ends.
     pub granted_until_ms: Option<i64>,
+}
+
+/// A tier to set over everything else.
+#[derive(Debug, Clone)]
+pub struct NewPin {
+    pub tier: PolicyId,
+    /// None: until it is taken off.
+    pub until_ms: Option<i64>,
+    pub reason: String,
+}
+
+/// The tier of an account, its main account's for a sub-account, at the main account's revision.
+pub fn get(services: &Services, id: &AccountId, now: i64) -> Result<Stored<TierView>, Error> {
+    let account = services.account_record(id)?;
+    let (id, account) = match &account.value.role {
+        Role::Main { .. } => (id.clone(), account),
+        Role::Sub { main, .. } => (main.clone(), services.main_record(main)?),
+    };
+    let view = services.tier_of(&id, &account.value, now)?;
+    Ok(account.map(|_| view))
+}
+
+/// Sets the tier of a main account whatever its payments reach; replaces the pin it has.
+pub fn pin(services: &Services, context: &Context, id: &AccountId, new: &NewPin) -> Result<Done<Account>, Error> {
+    services.change_account(context, id, "account.pin", Some(&new.reason), |before| {
+        services.main_record(id)?;
+        context.must_match(before.revision)?;
+        let mut checks = Checks::default();
+        tier_must_exist(&mut checks, "/tier", Some(&new.tier), &services.engine.snapshot().policy);
+        checks.ahead("/until", new.until_ms, context.now);
+        checks.done()?;
+        let set = Act::of(context, &new.reason);
+        let pin = PinRecord { tier: new.tier.clone(), until_ms: new.until_ms, set };
+        Ok(with_pin(&before.value, Some(pin)))
+    })
+}
+
+/// Takes the pin off.
+///
+/// Errors: none is set.
+pub fn unpin(
+    services: &Services,
+    context: &Context,
+    id: &AccountId,
+    reason: Option<&str>,
+) -> Result<Done<Account>, Error> {
+    services.change_account(context, id, "account.unpin", reason, |before| {
+        services.main_record(id)?;
+        context.must_match(before.revision)?;
+        if matches!(before.value.role, Role::Main { pin: None, .. }) {
+            return Err(Error::not_found("the pin of account", id.as_str()));
+        }
+        Ok(with_pin(&before.value, None))
+    })
+}
+
+fn with_pin(record: &AccountRecord, pin: Option<PinRecord>) -> AccountRecord {
+    let mut record = record.clone();
+    if let Role::Main { pin: held, .. } = &mut record.role {
+        *held = pin;
+    }
+    record
 }
 
 impl TierView {
@@ -54,7 +119,7 @@ impl PinRecord {
 }
 
 impl Act {
-    pub(super) fn of(context: &super::Context, reason: &str) -> Self {
+    pub(super) fn of(context: &Context, reason: &str) -> Self {
         Self { at_ms: context.now, by: context.actor.clone(), reason: reason.to_owned() }
     }
 }

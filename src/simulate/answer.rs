@@ -2,8 +2,6 @@
 
 use crate::domain::quantity::Quota;
 use crate::engine::{DecideError, Decision, EndError, Ended, LimitState, Snapshot, Status, StatusError};
-use serde::Serialize;
-use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 
 /// One line of the decisions file.
 #[derive(Debug)]
@@ -32,127 +30,160 @@ pub enum Body {
     Done,
 }
 
-impl Serialize for Answer {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("line", &self.line)?;
-        map.serialize_entry("at_ms", &self.at_ms)?;
-        map.serialize_entry("op", self.op)?;
+impl Answer {
+    /// Appends the line of JSON, with its end.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        let mut object = Object::open(out);
+        object.number("line", self.line);
+        object.number("at_ms", self.at_ms);
+        object.word("op", self.op);
         match &self.body {
-            Body::Decided { decision, dry_run } => decided(&mut map, decision, *dry_run)?,
+            Body::Decided { decision, dry_run } => decided(&mut object, decision, *dry_run),
             Body::NotDecided(error) => {
-                map.serialize_entry("error", error.as_str())?;
+                object.word("error", error.as_str());
                 if let DecideError::ReservationEnded(how) = error {
-                    map.serialize_entry("ended", how.as_str())?;
+                    object.word("ended", how.as_str());
                 }
             }
             Body::Ended(ended) => {
-                map.serialize_entry("ok", &true)?;
-                map.serialize_entry("limits", &LimitsView::of(&ended.snapshot, ended.group, &ended.limits))?;
-                flag(&mut map, "late", ended.late)?;
-                flag(&mut map, "replayed", ended.replayed)?;
+                object.truth("ok", true);
+                limits(&mut object, &ended.snapshot, ended.group, &ended.limits);
+                object.truth("late", ended.late);
+                object.truth("replayed", ended.replayed);
             }
             Body::NotEnded(error) => {
-                map.serialize_entry("error", error.as_str())?;
+                object.word("error", error.as_str());
                 if let EndError::ReservationEnded(how) = error {
-                    map.serialize_entry("ended", how.as_str())?;
+                    object.word("ended", how.as_str());
                 }
             }
-            Body::Status(status) => {
-                map.serialize_entry("limits", &LimitsView::of(&status.snapshot, status.group, &status.limits))?;
-            }
-            Body::NoStatus(error) => map.serialize_entry("error", error.as_str())?,
-            Body::Tier(tier) => map.serialize_entry("tier", tier)?,
+            Body::Status(status) => limits(&mut object, &status.snapshot, status.group, &status.limits),
+            Body::NoStatus(error) => object.word("error", error.as_str()),
+            Body::Tier(tier) => object.word("tier", tier),
             Body::Done => {}
         }
-        map.end()
+        object.close();
+        out.push(b'\n');
     }
 }
 
-fn decided<M: SerializeMap>(map: &mut M, decision: &Decision, dry_run: bool) -> Result<(), M::Error> {
+fn decided(object: &mut Object<'_>, decision: &Decision, dry_run: bool) {
     match decision.denied {
-        None => map.serialize_entry("decision", "allow")?,
+        None => object.word("decision", "allow"),
         Some(reason) => {
-            map.serialize_entry("decision", "deny")?;
-            map.serialize_entry("reason", reason.as_str())?;
-            map.serialize_entry("violated", &Violated(decision))?;
+            object.word("decision", "deny");
+            object.word("reason", reason.as_str());
+            object.list("violated", decision.violated(), quoted);
         }
     }
     if let Some(ms) = decision.retry_after_ms {
-        map.serialize_entry("retry_after_ms", &ms)?;
+        object.number("retry_after_ms", ms);
     }
     if let Some(ms) = decision.slot_expires_in_ms {
-        map.serialize_entry("slot_expires_in_ms", &ms)?;
+        object.number("slot_expires_in_ms", ms);
     }
     if let Some(held) = &decision.reservation {
         match &held.id {
-            Some(id) => map.serialize_entry("reservation", id)?,
-            None => map.serialize_entry("reservation", &held.handle.to_string())?,
+            Some(id) => object.word("reservation", id),
+            None => object.word("reservation", &held.handle.to_string()),
         }
     }
-    flag(map, "replayed", decision.replayed)?;
-    flag(map, "dry_run", dry_run)?;
-    map.serialize_entry("limits", &LimitsView::of(&decision.snapshot, decision.group, &decision.limits))
+    object.truth("replayed", decision.replayed);
+    object.truth("dry_run", dry_run);
+    limits(object, &decision.snapshot, decision.group, &decision.limits);
 }
 
-fn flag<M: SerializeMap>(map: &mut M, name: &'static str, set: bool) -> Result<(), M::Error> {
-    if set { map.serialize_entry(name, &true) } else { Ok(()) }
-}
-
-struct Violated<'a>(&'a Decision);
-
-impl Serialize for Violated<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.violated())
-    }
-}
-
-struct LimitsView<'a> {
-    snapshot: &'a Snapshot,
-    group: Option<u16>,
-    limits: &'a [LimitState],
-}
-
-impl<'a> LimitsView<'a> {
-    fn of(snapshot: &'a Snapshot, group: Option<u16>, limits: &'a [LimitState]) -> Self {
-        Self { snapshot, group, limits }
-    }
-}
-
-impl Serialize for LimitsView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.limits.len()))?;
-        if let Some(group) = self.group {
-            for state in self.limits {
-                list.serialize_element(&LimitView { id: self.snapshot.limit_id(group, state.limit), state })?;
-            }
+fn limits(object: &mut Object<'_>, snapshot: &Snapshot, group: Option<u16>, states: &[LimitState]) {
+    let named = group.into_iter().flat_map(|group| states.iter().map(move |state| (group, state)));
+    object.list("limits", named, |out, (group, state)| {
+        let mut object = Object::open(out);
+        object.word("id", snapshot.limit_id(group, state.limit));
+        object.word("scope", state.scope.as_str());
+        match state.quota {
+            Quota::Units(units) => object.number("quota", units),
+            Quota::Unlimited => object.word("quota", "unlimited"),
+            Quota::Blocked => object.word("quota", "blocked"),
         }
-        list.end()
-    }
-}
-
-struct LimitView<'a> {
-    id: &'a str,
-    state: &'a LimitState,
-}
-
-impl Serialize for LimitView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let state = self.state;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("id", self.id)?;
-        map.serialize_entry("scope", state.scope.as_str())?;
-        map.serialize_entry::<str, Quota>("quota", &state.quota)?;
         if let Some(burst) = state.burst {
-            map.serialize_entry("burst", &burst)?;
+            object.wide("burst", burst);
         }
-        map.serialize_entry("used", &state.used)?;
+        object.wide("used", state.used);
         if let Some(remaining) = state.remaining() {
-            map.serialize_entry("remaining", &remaining)?;
+            object.wide("remaining", remaining);
         }
         if let Some(ms) = state.reset_after_ms {
-            map.serialize_entry("reset_after_ms", &ms)?;
+            object.number("reset_after_ms", ms);
         }
-        map.end()
+        object.close();
+    });
+}
+
+/// A JSON object on its way into a buffer. Answers are written by the million, so nothing is made on the way.
+struct Object<'o> {
+    out: &'o mut Vec<u8>,
+    separator: u8,
+}
+
+impl<'o> Object<'o> {
+    fn open(out: &'o mut Vec<u8>) -> Self {
+        Self { out, separator: b'{' }
     }
+
+    fn key(&mut self, key: &'static str) {
+        self.out.push(self.separator);
+        self.separator = b',';
+        quoted(self.out, key);
+        self.out.push(b':');
+    }
+
+    fn word(&mut self, key: &'static str, word: &str) {
+        self.key(key);
+        quoted(self.out, word);
+    }
+
+    fn number(&mut self, key: &'static str, number: impl itoa::Integer) {
+        self.key(key);
+        self.out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    /// Most fit into 64 bits, whose digits are found faster.
+    fn wide(&mut self, key: &'static str, number: u128) {
+        match u64::try_from(number) {
+            Ok(number) => self.number(key, number),
+            Err(_) => self.number(key, number),
+        }
+    }
+
+    /// What is not so is left out.
+    fn truth(&mut self, key: &'static str, holds: bool) {
+        if holds {
+            self.key(key);
+            self.out.extend_from_slice(b"true");
+        }
+    }
+
+    fn list<T>(&mut self, key: &'static str, items: impl Iterator<Item = T>, write: impl Fn(&mut Vec<u8>, T)) {
+        self.key(key);
+        self.out.push(b'[');
+        for (position, item) in items.enumerate() {
+            if position > 0 {
+                self.out.push(b',');
+            }
+            write(self.out, item);
+        }
+        self.out.push(b']');
+    }
+
+    /// INVARIANT: at least one field was written.
+    fn close(self) {
+        self.out.push(b'}');
+    }
+}
+
+/// INVARIANT: `text` is a word of ours, or a name whose grammar has no character that JSON escapes.
+fn quoted(out: &mut Vec<u8>, text: &str) {
+    debug_assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\'));
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }

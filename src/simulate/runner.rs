@@ -78,8 +78,10 @@ impl Runner {
     ///
     /// Errors: a line that stops the run; it changed nothing.
     pub fn line(&mut self, number: u64, text: &str) -> Result<String, BadLine> {
-        let answer = self.event(number, Event::parse(text)?)?;
-        serde_json::to_string(&answer).map_err(|error| BadLine::new(error.to_string()))
+        let mut line = Vec::new();
+        self.event(number, Event::parse(text)?)?.append_to(&mut line);
+        line.pop();
+        String::from_utf8(line).map_err(|error| BadLine::new(error.to_string()))
     }
 
     /// Applies one event.

@@ -1,12 +1,13 @@
 //! One line of a trace, read strictly: an unknown, missing, doubled or ill-typed field is an error.
 
+use super::fields::{Pairs, given, given_object, given_text, nullable};
+use super::plain_decide;
 use crate::domain::ids::{AccountId, Currency, PaymentRef, PolicyId, ReservationId};
 use crate::domain::ledger::PaymentKind;
 use crate::domain::quantity::{Amount, MAX_RESERVATION_TTL_MS, MAX_TIME_MS, Quota};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _};
 use std::borrow::Cow;
-use std::fmt;
 
 /// Why a line of a trace stops the run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -124,48 +125,11 @@ impl<'de> Deserialize<'de> for Ms {
     }
 }
 
-/// A field that may be left out, but not be null.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
-/// A field whose null means something: `Some(None)`.
-fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(deserializer).map(Some)
-}
-
-/// An object's pairs in order; a key given twice is an error.
-#[derive(Debug, Clone, PartialEq)]
-struct Pairs<T>(Vec<(String, T)>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PairsVisitor<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for PairsVisitor<T> {
-            type Value = Pairs<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<T>, A::Error> {
-                let mut pairs: Vec<(String, T)> = Vec::new();
-                while let Some((key, value)) = map.next_entry::<String, T>()? {
-                    if pairs.iter().any(|(known, _)| *known == key) {
-                        return Err(A::Error::custom(format_args!("duplicate field `{key}`")));
-                    }
-                    pairs.push((key, value));
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(PairsVisitor(std::marker::PhantomData))
-    }
-}
-
 macro_rules! line {
     ($($(#[$attr:meta])* $field:ident : $type:ty),* $(,)?) => {
         /// Every field that any op has; which of them an op takes is checked afterwards.
         #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
+        #[serde(deny_unknown_fields, expecting = "an object")]
         struct Line<'a> {
             at_ms: Ms,
             #[serde(borrow)]
@@ -176,8 +140,8 @@ macro_rules! line {
         impl Line<'_> {
             /// The first field given that is not among `allowed`.
             fn stray(&self, allowed: &[&str]) -> Option<&'static str> {
-                $(if self.$field.is_some() && !allowed.contains(&stringify!($field).trim_start_matches("r#")) {
-                    return Some(stringify!($field).trim_start_matches("r#"));
+                $(if self.$field.is_some() && !allowed.contains(&stringify!($field)) {
+                    return Some(stringify!($field));
                 })*
                 None
             }
@@ -186,14 +150,14 @@ macro_rules! line {
 }
 
 line! {
-    #[serde(default, deserialize_with = "given", borrow)] account: Cow<'a, str>,
-    #[serde(default, deserialize_with = "given", borrow)] resource: Cow<'a, str>,
+    #[serde(default, deserialize_with = "given_text", borrow)] account: Cow<'a, str>,
+    #[serde(default, deserialize_with = "given_text", borrow)] resource: Cow<'a, str>,
     #[serde(default, deserialize_with = "given")] requests: Amount,
     #[serde(default, deserialize_with = "given")] tokens: Amount,
     #[serde(default, deserialize_with = "given")] units: Pairs<Amount>,
     #[serde(default, deserialize_with = "given")] dry_run: bool,
-    #[serde(default, deserialize_with = "given")] reserve: ReserveOp,
-    #[serde(default, deserialize_with = "given", borrow)] reservation: Cow<'a, str>,
+    #[serde(default, deserialize_with = "given_object")] reserve: ReserveOp,
+    #[serde(default, deserialize_with = "given_text", borrow)] reservation: Cow<'a, str>,
     #[serde(default, deserialize_with = "given")] ttl_ms: Ms,
     #[serde(default, deserialize_with = "nullable")] tier: Option<PolicyId>,
     #[serde(default, deserialize_with = "given")] parent: AccountId,
@@ -210,18 +174,25 @@ line! {
     #[serde(default, deserialize_with = "given")] amount: Amount,
     #[serde(default, deserialize_with = "given")] currency: Currency,
     #[serde(default, deserialize_with = "given")] occurred_at_ms: Ms,
-    #[serde(default, deserialize_with = "given", borrow)] file: Cow<'a, str>,
+    #[serde(default, deserialize_with = "given_text", borrow)] file: Cow<'a, str>,
 }
 
 impl<'a> Event<'a> {
     /// Errors: what is wrong with the line on its own, without knowing what came before.
     pub fn parse(text: &'a str) -> Result<Self, BadLine> {
+        if let Some(event) = plain_decide::parse(text) {
+            return Ok(event);
+        }
         if text.trim().is_empty() {
             return Err(BadLine::new("the line is blank"));
         }
-        let line: Line<'a> = serde_json::from_str(text).map_err(|error| BadLine::new(explain(&error)))?;
+        // serde would read a list as the fields in their order.
+        if text.trim_start().starts_with('[') {
+            return Err(BadLine::new("an event is an object, not a list"));
+        }
+        let mut line: Line<'a> = serde_json::from_str(text).map_err(|error| BadLine::new(explain(&error)))?;
         let at_ms = line.at_ms.0;
-        let op = op(line)?;
+        let op = op(&mut line)?;
         Ok(Self { at_ms, op })
     }
 }
@@ -236,7 +207,8 @@ fn explain(error: &serde_json::Error) -> String {
     }
 }
 
-fn op(line: Line<'_>) -> Result<Op<'_>, BadLine> {
+/// Takes what it needs out of a line, which is too large to be moved about.
+fn op<'a>(line: &mut Line<'a>) -> Result<Op<'a>, BadLine> {
     let kind = line.op.clone();
     let allowed: &[&str] = match &*kind {
         "account" => &["account", "tier", "parent", "suspended", "caps"],
@@ -265,14 +237,14 @@ fn op(line: Line<'_>) -> Result<Op<'_>, BadLine> {
     Ok(match &*kind {
         "account" => Op::Account(account_op(line)?),
         "pin" => Op::Pin {
-            account: account_id(line.account)?,
-            tier: required(line.tier, "tier")?,
+            account: account_id(line.account.take())?,
+            tier: required(line.tier.take(), "tier")?,
             until_ms: line.until_ms.map(|Ms(ms)| ms),
         },
         "override" => Op::Override(OverrideOp {
-            account: account_id(line.account)?,
-            group: required(line.group, "group")?,
-            limit: required(line.limit, "limit")?,
+            account: account_id(line.account.take())?,
+            group: required(line.group.take(), "group")?,
+            limit: required(line.limit.take(), "limit")?,
             quota: required(line.quota, "quota")?,
             starts_at_ms: line.starts_at_ms.map(|Ms(ms)| ms),
             expires_at_ms: line.expires_at_ms.map(|Ms(ms)| ms),
@@ -281,41 +253,44 @@ fn op(line: Line<'_>) -> Result<Op<'_>, BadLine> {
         "top_up" => Op::Payment(payment_op(line, PaymentKind::TopUp)?),
         "refund" => Op::Payment(payment_op(line, PaymentKind::Refund)?),
         "chargeback" => Op::Payment(payment_op(line, PaymentKind::Chargeback)?),
-        "policy" => Op::Policy { file: required(line.file, "file")? },
+        "policy" => Op::Policy { file: required(line.file.take(), "file")? },
         "decide" => Op::Decide(decide_op(line)?),
         "settle" => Op::Settle {
-            reservation: required(line.reservation, "reservation")?,
+            reservation: required(line.reservation.take(), "reservation")?,
             amounts: Spent {
                 requests: line.requests.map(Amount::get),
                 tokens: line.tokens.map(Amount::get),
-                units: units(line.units)?,
+                units: units(line.units.take())?,
             },
         },
-        "cancel" => Op::Cancel { reservation: required(line.reservation, "reservation")? },
+        "cancel" => Op::Cancel { reservation: required(line.reservation.take(), "reservation")? },
         "renew" => Op::Renew {
-            reservation: required(line.reservation, "reservation")?,
+            reservation: required(line.reservation.take(), "reservation")?,
             ttl_ms: required(line.ttl_ms, "ttl_ms")?.0,
         },
-        _ => Op::Status { account: required(line.account, "account")?, resource: required(line.resource, "resource")? },
+        _ => Op::Status {
+            account: required(line.account.take(), "account")?,
+            resource: required(line.resource.take(), "resource")?,
+        },
     })
 }
 
-fn account_op(line: Line<'_>) -> Result<AccountOp, BadLine> {
+fn account_op(line: &mut Line<'_>) -> Result<AccountOp, BadLine> {
     Ok(AccountOp {
-        account: account_id(line.account)?,
-        tier: not_null(line.tier, "tier")?,
-        parent: line.parent,
+        account: account_id(line.account.take())?,
+        tier: not_null(line.tier.take(), "tier")?,
+        parent: line.parent.take(),
         suspended: line.suspended,
-        caps: line.caps.map(|Pairs(caps)| caps),
+        caps: line.caps.take().map(|Pairs(caps)| caps),
     })
 }
 
-fn clamp_op(line: Line<'_>) -> Result<ClampOp, BadLine> {
+fn clamp_op(line: &mut Line<'_>) -> Result<ClampOp, BadLine> {
     let clamp = ClampOp {
-        group: required(line.group, "group")?,
-        limit: required(line.limit, "limit")?,
-        account: line.account.map(|account| account_id(Some(account))).transpose()?,
-        tier: not_null(line.tier, "tier")?,
+        group: required(line.group.take(), "group")?,
+        limit: required(line.limit.take(), "limit")?,
+        account: line.account.take().map(|account| account_id(Some(account))).transpose()?,
+        tier: not_null(line.tier.take(), "tier")?,
         quota: required(line.quota, "quota")?,
     };
     if clamp.account.is_some() && clamp.tier.is_some() {
@@ -327,39 +302,39 @@ fn clamp_op(line: Line<'_>) -> Result<ClampOp, BadLine> {
     Ok(clamp)
 }
 
-fn payment_op(line: Line<'_>, kind: PaymentKind) -> Result<PaymentOp, BadLine> {
+fn payment_op(line: &mut Line<'_>, kind: PaymentKind) -> Result<PaymentOp, BadLine> {
     let amount = required(line.amount, "amount")?.get();
     if amount == 0 {
         return Err(BadLine::new("`amount` must be at least 1"));
     }
     Ok(PaymentOp {
-        account: account_id(line.account)?,
+        account: account_id(line.account.take())?,
         kind,
-        event_id: required(line.event_id, "event_id")?,
-        payment_id: required(line.payment_id, "payment_id")?,
+        event_id: required(line.event_id.take(), "event_id")?,
+        payment_id: required(line.payment_id.take(), "payment_id")?,
         amount,
         currency: match kind {
-            PaymentKind::TopUp => Some(required(line.currency, "currency")?),
+            PaymentKind::TopUp => Some(required(line.currency.take(), "currency")?),
             PaymentKind::Refund | PaymentKind::Chargeback => None,
         },
         occurred_at_ms: line.occurred_at_ms.map(|Ms(ms)| ms),
     })
 }
 
-fn decide_op(line: Line<'_>) -> Result<DecideOp<'_>, BadLine> {
+fn decide_op<'a>(line: &mut Line<'a>) -> Result<DecideOp<'a>, BadLine> {
     if let Some(Ms(ttl_ms)) = line.reserve.as_ref().and_then(|reserve| reserve.ttl_ms)
         && ttl_ms > MAX_RESERVATION_TTL_MS
     {
         return Err(BadLine::new(format!("`reserve.ttl_ms` is {ttl_ms}, but at most 24 h ({MAX_RESERVATION_TTL_MS})")));
     }
     Ok(DecideOp {
-        account: required(line.account, "account")?,
-        resource: required(line.resource, "resource")?,
+        account: required(line.account.take(), "account")?,
+        resource: required(line.resource.take(), "resource")?,
         requests: line.requests.map_or(1, Amount::get),
         tokens: line.tokens.map_or(0, Amount::get),
-        units: units(line.units)?,
+        units: units(line.units.take())?,
         dry_run: line.dry_run.unwrap_or(false),
-        reserve: line.reserve,
+        reserve: line.reserve.take(),
     })
 }
 

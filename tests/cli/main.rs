@@ -1,3 +1,4 @@
 //! The commands as their users run them: the real binary, its output and its exit codes.
 
 mod policy;
+mod simulate;

@@ -65,7 +65,8 @@ fn valid(file: &Path, streams: &mut Streams<'_>) -> Result<Parsed, Failure> {
     })
 }
 
-fn print(file: &Path, findings: &[Finding], streams: &mut Streams<'_>) -> Result<(), Failure> {
+/// Prints findings as `FILE:LINE:COL: error: path: message`.
+pub(super) fn print(file: &Path, findings: &[Finding], streams: &mut Streams<'_>) -> Result<(), Failure> {
     for finding in findings {
         let space = if finding.line.is_some() { "" } else { " " };
         writeln!(streams.err, "{}:{space}{finding}", file.display())?;
