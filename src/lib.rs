@@ -5,9 +5,13 @@
 //! plane), `http` (the REST surface), `app` (what a server is made of), `cli` (the commands).
 
 #[cfg(feature = "server")]
+pub mod app;
+#[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod clock;
+#[cfg(feature = "server")]
+pub mod config;
 pub mod domain;
 pub mod engine;
 #[cfg(feature = "server")]

@@ -2,10 +2,11 @@
 
 use super::problem::{Code, Problem};
 use super::request_id::{self, RequestId};
+use super::state::State;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
-use actix_web::http::header;
+use actix_web::http::{ConnectionType, StatusCode, header};
+use actix_web::web::Data;
 use actix_web::{Error, HttpMessage};
 use futures_util::FutureExt;
 use std::future::Future;
@@ -23,8 +24,10 @@ where
 {
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
+    let state = request.app_data::<Data<State>>().cloned();
     let answered = AssertUnwindSafe(service.call(request)).catch_unwind();
     async move {
+        let _in_traffic = state.as_ref().map(|state| state.traffic.enter());
         let response = match answered.await {
             Ok(Ok(response)) => response,
             // No response to work on: the error is answered by the server itself, so it carries all it needs.
@@ -40,6 +43,9 @@ where
             None => response.map_into_left_body(),
         };
         response.headers_mut().insert(request_id::HEADER, id.header_value());
+        if state.as_ref().is_some_and(|state| state.traffic.is_draining()) {
+            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        }
         Ok(response)
     }
 }

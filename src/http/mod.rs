@@ -7,9 +7,13 @@
 //! Reading order: [`decisions`] (the hot path), `body` and `reply` (in and out), `problem` (errors), `change` (what a
 //! control-plane request is made of), `floor` (what every request passes), `openapi`, `server`.
 
+mod access_log;
 mod body;
 mod decisions;
+mod docs;
 mod floor;
+mod health;
+mod idempotency;
 mod metrics;
 pub mod openapi;
 mod paths;
@@ -19,7 +23,8 @@ mod request_id;
 mod reservations;
 mod routes;
 mod schema;
+pub mod server;
 pub mod state;
+#[cfg(feature = "manual-clock")]
+mod test_clock;
 mod wire;
-
-pub use routes::configure;

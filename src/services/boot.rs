@@ -7,7 +7,7 @@ use super::{Error, keys, stored};
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::ledger::Timeline;
 use crate::domain::policy::{Policy, Tier, Unit, UnlistedResources};
-use crate::engine::{Engine, Identities, Options};
+use crate::engine::{Engine, Identities, Options, RestoreReport};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{AdminStore, Changeset, CounterStore, Key, Table, Write};
 use parking_lot::Mutex;
@@ -21,19 +21,17 @@ pub struct BootReport {
     pub revision: u64,
     pub accounts: u64,
     pub sub_accounts: u64,
-    /// Records of usage that were taken back.
-    pub counters: u64,
-    /// Records of usage that were damaged or not understood, and passed over.
-    pub counters_lost: u64,
+    pub usage: RestoreReport,
 }
 
-/// Builds the engine from what is stored.
+/// Builds the engine from what is stored. Usage later than `accept_until` is dropped.
 ///
 /// Errors: a record is damaged or does not make sense; the accounts are more than `options` allow.
 pub fn engine(
     store: &dyn AdminStore,
     counters: &dyn CounterStore,
     options: Options,
+    accept_until: Option<i64>,
 ) -> Result<(Arc<Engine>, BootReport), Error> {
     let mut report = BootReport::default();
     let (policy, identities) = match read_active(store)? {
@@ -46,7 +44,7 @@ pub fn engine(
     let engine = Engine::with_identities(Arc::new(policy), report.revision, &identities, options);
     put_accounts(store, &engine, &mut report)?;
     engine.set_clamps(facts::clamps(store)?);
-    restore_usage(counters, &engine, &mut report)?;
+    report.usage = restore_usage(counters, &engine, accept_until)?;
     Ok((Arc::new(engine), report))
 }
 
@@ -74,9 +72,15 @@ fn put_accounts(store: &dyn AdminStore, engine: &Engine, report: &mut BootReport
 }
 
 /// Usage comes back last: its records are read in the light of the accounts and the active revision.
-fn restore_usage(counters: &dyn CounterStore, _engine: &Engine, report: &mut BootReport) -> Result<(), Error> {
-    report.counters_lost += counters.for_each(&mut |_key, _bytes| {})?;
-    Ok(())
+fn restore_usage(
+    counters: &dyn CounterStore,
+    engine: &Engine,
+    accept_until: Option<i64>,
+) -> Result<RestoreReport, Error> {
+    let mut restorer = engine.restorer(accept_until);
+    let damaged = counters.for_each(&mut |key, value| restorer.record(key, value))?;
+    let report = restorer.finish();
+    Ok(RestoreReport { damaged: report.damaged + damaged, ..report })
 }
 
 fn account_id(key: &Key) -> Result<AccountId, Error> {

@@ -19,6 +19,7 @@ mod commit;
 mod context;
 mod error;
 mod facts;
+pub mod flush;
 mod keys;
 pub mod overrides;
 pub mod policies;
