@@ -9,8 +9,10 @@
 
 mod access_log;
 mod body;
+mod change;
 mod decisions;
 mod docs;
+mod error;
 mod floor;
 mod health;
 mod idempotency;
@@ -18,6 +20,7 @@ mod metrics;
 pub mod openapi;
 mod paths;
 mod problem;
+mod query;
 mod reply;
 mod request_id;
 mod reservations;

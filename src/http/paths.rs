@@ -1,20 +1,28 @@
 //! The paths that there are, read from the OpenAPI document, and the answer where a request fits none.
 
 use super::body::drain;
+use super::openapi;
 use super::problem::{Code, Problem};
 use actix_web::dev::{Payload, ResourceDef};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::PathItem;
 
 /// Every documented path with its methods.
 pub(crate) struct Paths(Vec<(ResourceDef, HeaderValue)>);
 
+/// The paths of this server, read once.
+pub(crate) fn known() -> Data<Paths> {
+    static KNOWN: LazyLock<Data<Paths>> = LazyLock::new(|| Data::new(Paths::of(&openapi::document())));
+    KNOWN.clone()
+}
+
 impl Paths {
-    pub(crate) fn of(document: &OpenApi) -> Self {
+    fn of(document: &OpenApi) -> Self {
         let path = |(path, item): (&String, &PathItem)| {
             // A path that could be a template of another comes after it in the document's order.
             let methods = methods(item).into_iter().collect::<Vec<_>>().join(", ");

@@ -20,8 +20,7 @@ macro_rules! codes {
         }
 
         impl Code {
-            #[cfg(test)]
-            pub(crate) const ALL: &[Self] = &[$(Self::$variant),*];
+            const ALL: &[Self] = &[$(Self::$variant),*];
 
             pub(crate) fn status(self) -> StatusCode {
                 match self { $(Self::$variant => StatusCode::$status,)* }
@@ -51,6 +50,16 @@ codes! {
     ReservationConflict CONFLICT "Reservation conflict",
     /// The reservation has ended; `ended` says how.
     ReservationEnded CONFLICT "Reservation ended",
+    /// An account with this id exists already.
+    AccountExists CONFLICT "Account exists",
+    /// The override has ended and cannot be changed any more.
+    OverrideEnded CONFLICT "Override ended",
+    /// Another override of the same account and limit covers a part of the same time.
+    OverrideOverlaps CONFLICT "Override overlaps",
+    /// The revision is active already.
+    AlreadyActive CONFLICT "Already active",
+    /// The document is what is active already.
+    Unchanged CONFLICT "Unchanged",
     /// The change does not fit the present state.
     Conflict CONFLICT "Conflict",
     /// A request with this idempotency key has not been answered yet.
@@ -82,6 +91,11 @@ codes! {
 }
 
 impl Code {
+    /// The code that is written so.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_value() == name)
+    }
+
     fn as_value(self) -> String {
         serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
     }

@@ -1,8 +1,9 @@
 //! Every route. Registering one documents it and makes its other methods answer 405.
 
 use super::access_log::AccessLog;
-use super::paths::{self, Paths};
-use super::{decisions, docs, health, openapi, reservations};
+use super::paths;
+use super::problem::{Place, Problem};
+use super::{decisions, docs, health, reservations};
 use actix_web::web;
 use tracing_actix_web::TracingLogger;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -35,5 +36,15 @@ pub(super) fn configure(app: &mut web::ServiceConfig) {
     app.service(super::test_clock::advance);
     hot(&mut ServiceConfig::new(app));
     // ORDER: last, because it answers everything that no route before it took.
-    app.app_data(web::Data::new(Paths::of(&openapi::document()))).service(others);
+    app.app_data(paths::known()).app_data(path_config()).service(others);
+}
+
+/// A path's part that does not follow the grammar of its kind.
+fn path_config() -> web::PathConfig {
+    web::PathConfig::default().error_handler(|error, request| {
+        let pattern = request.match_pattern().unwrap_or_default();
+        let names: Vec<&str> = pattern.split(['{', '}']).skip(1).step_by(2).collect();
+        let pointer = if let [only] = names.as_slice() { format!("/{only}") } else { String::new() };
+        Problem::field(Place::Path, pointer, "invalid_value", error).into()
+    })
 }

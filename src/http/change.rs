@@ -1,0 +1,199 @@
+//! What a control-plane change is made of: a body, and everything about the request that is not its body.
+
+use super::body::{self, JsonBytes};
+use super::idempotency::{self, Held};
+use super::problem::{Place, Problem};
+use super::query;
+use super::request_id::RequestId;
+use super::state::State;
+use crate::services::{self, ActorKind, Context, Origin, Services};
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::web::{Bytes, Data, block};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use utoipa::IntoParams;
+
+/// Who acts as long as there are no credentials: whoever reaches the loopback address.
+const ACTOR: &str = "loopback";
+/// No record is ever at this revision: a tag that names it is stale.
+const NO_REVISION: u64 = u64::MAX;
+
+/// A change with a JSON body.
+pub(crate) struct Change<T> {
+    pub(crate) body: T,
+    act: Act,
+}
+
+/// A change without a body; what is sent as one is read and passed over.
+pub(crate) struct Act {
+    services: Arc<Services>,
+    context: Context,
+    /// Until the change is answered, another one with the same key is told to wait.
+    held: Option<Held>,
+}
+
+/// Goes with every change.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ChangeQuery {
+    /// Make all checks and write nothing.
+    #[param(default = false)]
+    validate_only: Option<bool>,
+}
+
+/// Goes with every POST that makes something.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes a header in the OpenAPI document")]
+pub(crate) struct IdempotencyKey {
+    /// Your own name for this request: sent again with the same body it gives the first answer again. Kept for at
+    /// least 24 hours.
+    #[param(
+        rename = "Idempotency-Key",
+        required = false,
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[ -~]{1,255}$"
+    )]
+    key: String,
+}
+
+/// Goes with every change of something that exists.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes a header in the OpenAPI document")]
+pub(crate) struct IfMatch {
+    /// The `ETag` that was read: the change is refused where it has moved on since.
+    #[param(rename = "If-Match", example = "\"12\"", pattern = "^(W/)?\"[!#-~]*\"$")]
+    etag: String,
+}
+
+impl<T: 'static> Change<T> {
+    /// Does the change where blocking is fine, and gives what it came to.
+    pub(crate) async fn run<R: Send + 'static>(
+        self,
+        work: impl FnOnce(&Services, &Context, T) -> Result<R, services::Error> + Send + 'static,
+    ) -> Result<R, Problem>
+    where
+        T: Send,
+    {
+        let body = self.body;
+        self.act.run(move |services, context| work(services, context, body)).await
+    }
+}
+
+impl Act {
+    /// Does the change where blocking is fine, and gives what it came to.
+    pub(crate) async fn run<R: Send + 'static>(
+        self,
+        work: impl FnOnce(&Services, &Context) -> Result<R, services::Error> + Send + 'static,
+    ) -> Result<R, Problem> {
+        let Self { services, context, held } = self;
+        let done = block(move || {
+            let done = work(&services, &context);
+            // Not before: the caller may be gone while the change is still under way.
+            drop(held);
+            done
+        });
+        Ok(done.await.map_err(|error| Problem::internal(&error))??)
+    }
+
+    fn of(request: &HttpRequest, state: &State, body: &[u8]) -> Result<Self, Problem> {
+        let query: ChangeQuery = query::parse(request.query_string())?;
+        let idempotency = idempotency::read(request, ACTOR, body)?;
+        let held = idempotency.as_ref().map(|asked| state.in_flight_keys.hold(&asked.key)).transpose()?;
+        let context = Context {
+            now: state.clock.now_ms(),
+            actor: ACTOR.to_owned(),
+            actor_kind: ActorKind::Console,
+            origin: origin(request),
+            if_match: if_match(request)?,
+            idempotency,
+            validate_only: query.validate_only.unwrap_or_default(),
+        };
+        Ok(Self { services: Arc::clone(&state.services), context, held })
+    }
+}
+
+fn origin(request: &HttpRequest) -> Origin {
+    let request_id = request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned());
+    Origin { address: request.peer_addr().map(|address| address.ip().to_string()), request_id }
+}
+
+/// The revision that `If-Match` names.
+///
+/// Errors: not one entity tag. A tag that is not one of ours is not an error: it matches nothing.
+fn if_match(request: &HttpRequest) -> Result<Option<u64>, Problem> {
+    let Some(value) = request.headers().get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    let weak = text.starts_with("W/");
+    let tag = text.strip_prefix("W/").unwrap_or(text);
+    let opaque = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).filter(|tag| !tag.contains('"'));
+    match opaque {
+        Some(revision) => Ok(Some(if weak { NO_REVISION } else { revision.parse().unwrap_or(NO_REVISION) })),
+        None => {
+            let detail = "write the one entity tag that was read, with its quotes, such as `\"12\"`";
+            Err(Problem::field(Place::Header, "/If-Match", "invalid_value", detail))
+        }
+    }
+}
+
+fn state(request: &HttpRequest) -> Result<Data<State>, Problem> {
+    request.app_data::<Data<State>>().cloned().ok_or_else(|| Problem::internal(&"the server has no state"))
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for Change<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = JsonBytes::from_request(request, payload);
+        let request = request.clone();
+        Box::pin(async move {
+            let bytes: Bytes = bytes.await?.0;
+            let body = body::parse(&bytes)?;
+            let act = Act::of(&request, &*state(&request)?, &bytes)?;
+            Ok(Self { body, act })
+        })
+    }
+}
+
+impl FromRequest for Act {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let mut payload = payload.take();
+        Box::pin(async move {
+            body::drain(&mut payload).await;
+            Self::of(&request, &*state(&request)?, b"")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn if_match_takes_one_entity_tag() {
+        let read = |value: &str| if_match(&TestRequest::put().insert_header(("if-match", value)).to_http_request());
+
+        assert_eq!(if_match(&TestRequest::put().to_http_request()).unwrap(), None);
+        assert_eq!(read("\"12\"").unwrap(), Some(12));
+        for stale in ["W/\"12\"", "\"abc\"", "\"\"", "\"-1\"", "\"99999999999999999999\""] {
+            assert_eq!(read(stale).unwrap(), Some(NO_REVISION), "{stale}");
+        }
+        for bad in ["12", "*", "\"1\", \"2\"", "", "\""] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}
