@@ -1,13 +1,21 @@
 //! Quotagate: rate limits and quotas for LLM and API platforms.
 //!
 //! Reading order: [`domain`] (the words), [`limits`] (the algorithms), [`policy`] (documents, tiers, quotas),
-//! [`engine`] (the decision), [`simulate`] (traces), `store` (what is kept), `services` (the control plane's use cases),
-//! `cli` (the commands).
+//! [`engine`] (the decision), [`simulate`] (traces), `store` (what is kept), `services` (the use cases of the control
+//! plane), `http` (the REST surface), `app` (what a server is made of), `cli` (the commands).
 
 #[cfg(feature = "server")]
+pub mod app;
+#[cfg(feature = "server")]
 pub mod cli;
+#[cfg(feature = "server")]
+pub mod clock;
+#[cfg(feature = "server")]
+pub mod config;
 pub mod domain;
 pub mod engine;
+#[cfg(feature = "server")]
+pub mod http;
 #[cfg(feature = "server")]
 pub mod ids;
 pub mod limits;

@@ -4,7 +4,9 @@
 //! absent: anything another front would need too.
 
 mod input;
+mod openapi;
 mod policy;
+mod serve;
 mod simulate;
 
 use std::io::{self, Write};
@@ -20,6 +22,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  quotagate serve                                    decisions over HTTP, Swagger UI at /docs/
   quotagate policy validate policies/minimax.yaml    check a policy document
   quotagate policy show policies/minimax.yaml        the limits page
   quotagate simulate --help                          run a trace, compare two policies
@@ -30,6 +33,8 @@ enum Command {
     /// Check, show and compare policy documents
     Policy(policy::Args),
     Simulate(simulate::Args),
+    Serve(serve::Args),
+    Openapi(openapi::Args),
 }
 
 /// Why a command did not end well. What is wrong with a document has been printed by then.
@@ -56,11 +61,14 @@ struct Streams<'s> {
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let mut err = io::stderr().lock();
+    // Not locked: a server's threads log to it.
+    let mut err = io::stderr();
     let mut streams = Streams { out: &mut out, err: &mut err };
     let done = match cli.command {
         Command::Policy(args) => policy::run(&args, &mut streams),
         Command::Simulate(args) => simulate::run(&args, &mut streams),
+        Command::Serve(args) => serve::run(&args, &mut streams),
+        Command::Openapi(args) => openapi::run(&args, &mut streams),
     };
     // What was printed before a failure is still an answer.
     let done = done.and(out.flush().map_err(Failure::Output));

@@ -10,7 +10,7 @@ use super::snapshot::{CompiledGroup, ResourceAt, Snapshot};
 use super::{MAX_COUNTERS_PER_ACCOUNT, MAX_RESERVATIONS_PER_ACCOUNT};
 use crate::domain::account::MAIN_OWNER;
 use crate::domain::ids::AccountId;
-use crate::domain::policy::{Rule, UnlistedResources};
+use crate::domain::policy::{Algorithm, Rule, UnlistedResources};
 use crate::domain::quantity::{MAX_RESERVATION_TTL_MS, Quota};
 use crate::limits::{Counter, Mark, Terms, can_ever_pass};
 use compact_str::CompactString;
@@ -145,8 +145,7 @@ pub(super) fn states(record: &mut Record, parts: &Parts, now: i64) -> Limits {
 #[inline]
 fn state(record: &mut Record, part: &Part, now: i64) -> LimitState {
     let reading = with_counter(record, part, |counter, part| counter.read(&part.terms, now));
-    let is_bucket = matches!(part.rule, Rule::Rate { algorithm: crate::domain::policy::Algorithm::TokenBucket, .. });
-    let burst = (is_bucket && part.terms.quota.units().is_some()).then_some(part.terms.burst);
+    let burst = (is_bucket(part.rule) && part.terms.quota.units().is_some()).then_some(part.terms.burst);
     LimitState {
         limit: part.limit,
         scope: part.scope,
@@ -156,6 +155,11 @@ fn state(record: &mut Record, part: &Part, now: i64) -> LimitState {
         used: reading.used,
         reset_after_ms: reading.reset_after_ms,
     }
+}
+
+#[inline]
+pub(super) fn is_bucket(rule: Rule) -> bool {
+    matches!(rule, Rule::Rate { algorithm: Algorithm::TokenBucket, .. })
 }
 
 /// A refusal costs nothing anywhere: this only reads.

@@ -19,6 +19,7 @@ mod restore;
 mod shards;
 mod snapshot;
 mod usage;
+mod way_out;
 mod wire;
 
 pub use answer::{
@@ -34,6 +35,7 @@ pub use restore::{RestoreReport, Restorer};
 pub use shards::AccountsFull;
 pub use snapshot::Snapshot;
 pub use usage::{ReservationView, ResetWhat, UsageRow};
+pub use way_out::{Ascent, WayOut};
 
 use crate::domain::account::{Clamp, MainFacts, SubFacts};
 use crate::domain::ids::AccountId;

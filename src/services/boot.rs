@@ -7,17 +7,10 @@ use super::{Error, Internal, stored, usage};
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::ledger::Timeline;
 use crate::domain::policy::{Policy, Tier, Unit, UnlistedResources};
-use crate::engine::{self, Engine, Identities, RestoreReport};
+use crate::engine::{self, Engine, Identities, Options, RestoreReport};
 use crate::store::{AdminStore, CounterStore, Key, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
-    pub engine: engine::Options,
-    /// Usage later than this is dropped: an operator accepted a clock that was set back. None keeps all.
-    pub accept_usage_until_ms: Option<i64>,
-}
 
 /// What the engine was built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,17 +20,16 @@ pub struct BootReport {
     pub accounts: u64,
     pub sub_accounts: u64,
     pub usage: RestoreReport,
-    /// Records of usage that failed their checksum in the store, and were passed over.
-    pub usage_unreadable: u64,
 }
 
-/// Builds the engine from what is stored.
+/// Builds the engine from what is stored. Usage later than `accept_until` is dropped.
 ///
 /// Errors: a record is damaged or does not make sense; the accounts are more than `options` allow.
 pub fn engine(
     store: &dyn AdminStore,
     counters: &dyn CounterStore,
     options: Options,
+    accept_until: Option<i64>,
 ) -> Result<(Arc<Engine>, BootReport), Error> {
     let mut report = BootReport::default();
     let (policy, identities) = match read_active(store)? {
@@ -47,13 +39,11 @@ pub fn engine(
             (read_policy(store, active.value.revision)?, read_identities(store)?)
         }
     };
-    let engine = Engine::with_identities(Arc::new(policy), report.revision, &identities, options.engine);
+    let engine = Engine::with_identities(Arc::new(policy), report.revision, &identities, options);
     put_accounts(store, &engine, &mut report)?;
     engine.set_clamps(facts::clamps(store)?);
     // ORDER: usage is read in the light of the accounts and the active revision, and resets in that of the usage.
-    let mut restorer = engine.restorer(options.accept_usage_until_ms);
-    report.usage_unreadable = counters.for_each(&mut |key, bytes| restorer.record(key, bytes))?;
-    report.usage = restorer.finish();
+    report.usage = restore_usage(counters, &engine, accept_until)?;
     usage::redo_resets(store, &engine)?;
     Ok((Arc::new(engine), report))
 }
@@ -79,6 +69,17 @@ fn put_accounts(store: &dyn AdminStore, engine: &Engine, report: &mut BootReport
         report.sub_accounts += 1;
         put(engine, &account_id(&key)?, facts_of(&account.value, Vec::new(), Timeline::default()))
     })
+}
+
+fn restore_usage(
+    counters: &dyn CounterStore,
+    engine: &Engine,
+    accept_until: Option<i64>,
+) -> Result<RestoreReport, Error> {
+    let mut restorer = engine.restorer(accept_until);
+    let damaged = counters.for_each(&mut |key, value| restorer.record(key, value))?;
+    let report = restorer.finish();
+    Ok(RestoreReport { damaged: report.damaged + damaged, ..report })
 }
 
 pub(super) fn account_id(key: &Key) -> Result<AccountId, Error> {

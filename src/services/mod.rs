@@ -20,6 +20,7 @@ mod commit;
 mod context;
 mod error;
 mod facts;
+pub mod flush;
 mod follow;
 mod keys;
 pub mod overrides;

@@ -85,7 +85,7 @@ impl Plane {
     /// Another engine, built from what is stored now.
     pub fn rebuilt(&self) -> Arc<Engine> {
         self.flush();
-        boot::engine(&*self.store, &*self.store, boot::Options::default()).unwrap().0
+        boot::engine(&*self.store, &*self.store, Default::default(), None).unwrap().0
     }
 
     pub fn flush(&self) {
@@ -184,7 +184,7 @@ fn open(folder: &TempDir) -> (Arc<EmbeddedStore>, Arc<Engine>) {
         ..Options::default()
     };
     let store = Arc::new(EmbeddedStore::open(folder.path(), options).unwrap().0);
-    let engine = boot::engine(&*store, &*store, boot::Options::default()).unwrap().0;
+    let engine = boot::engine(&*store, &*store, Default::default(), None).unwrap().0;
     (store, engine)
 }
 

@@ -30,7 +30,7 @@ fn a_reset_outlives_a_stop_that_lost_what_was_not_yet_written() {
     usage::reset(&plane.services, &plane.context(), &account("acme"), &Selector::default(), "all").unwrap();
 
     // Built from the store as a kill would leave it: nothing was written since the reset.
-    let engine = quotagate::services::boot::engine(&*plane.store, &*plane.store, Default::default()).unwrap().0;
+    let engine = quotagate::services::boot::engine(&*plane.store, &*plane.store, Default::default(), None).unwrap().0;
 
     let rows = engine.usage("acme", plane.now).unwrap();
     assert!(rows.iter().all(|row| row.state.used == 0), "{rows:?}");

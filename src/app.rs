@@ -1,0 +1,229 @@
+//! The composition root: builds the server from its parts, and stops it in order.
+
+use crate::clock::{self, AcceptClock, Clock, ClockBehind};
+use crate::config::Config;
+use crate::engine::Options;
+use crate::http::server;
+use crate::http::state::{State, Watched};
+use crate::ids::Ids;
+use crate::services::boot::{self, BootReport};
+use crate::services::flush::Flusher;
+use crate::services::policies::{self, NewRevision, Source, Warnings};
+use crate::services::{Context, Error, Services, follow};
+use crate::store::embedded::{self, EmbeddedStore, StartReport};
+use crate::store::{AdminStore, CounterStore, StoreError};
+use actix_web::dev::ServerHandle;
+use actix_web::web::Data;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What is active where nothing was ever published and no document is named.
+const BUILT_IN_POLICY: &str = include_str!("../policies/minimax.yaml");
+/// How often it is looked whether all requests have been answered.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+/// Time for the last answers to leave.
+const DRAIN_GRACE: Duration = Duration::from_millis(50);
+
+/// Why the server did not start, or did not stop well.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(
+        "refusing to listen on `{0}`: there are no credentials yet, so whoever reaches the port could change every \
+         limit; listen on a loopback address such as 127.0.0.1"
+    )]
+    NotLoopback(SocketAddr),
+    #[error("cannot listen on `{address}`: {why}")]
+    Listen { address: SocketAddr, why: io::Error },
+    #[error(transparent)]
+    Clock(#[from] ClockBehind),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot build the engine from the store: {0}")]
+    Boot(Error),
+    #[error("cannot read the policy `{}`: {why}", .file.display())]
+    PolicyFile { file: PathBuf, why: io::Error },
+    #[error("cannot publish the policy: {0}")]
+    Policy(Error),
+    #[error("cannot run the server: {0}")]
+    Server(#[from] io::Error),
+}
+
+/// A server that is ready to run.
+pub struct App {
+    listener: TcpListener,
+    state: Data<State>,
+    flusher: Arc<Flusher>,
+    store: Arc<EmbeddedStore>,
+    config: Config,
+    started: Started,
+}
+
+/// What a start found.
+#[derive(Debug, Clone)]
+pub struct Started {
+    pub address: SocketAddr,
+    pub revision: u64,
+    pub store: StartReport,
+    pub boot: BootReport,
+}
+
+impl App {
+    /// Opens everything; nothing is answered yet.
+    ///
+    /// Errors: the port or the folder cannot be had, what is stored cannot be used, the clock is behind.
+    pub fn start(config: Config) -> Result<Self, AppError> {
+        // ORDER: the port before the folder, so that a second server changes nothing.
+        let (listener, address) = listen(config.listen)?;
+        let recorder = recorder();
+        let (store, report) = EmbeddedStore::open(&config.data, embedded::Options::default())?;
+        let store = Arc::new(store);
+        let counters: Arc<dyn CounterStore> = store.clone();
+
+        let wall_ms = clock::wall_ms();
+        let options = Options { most_accounts: config.max_accounts, unknown_accounts: config.unknown_accounts };
+        let accept_until = config.accept_clock.then_some(wall_ms);
+        let (engine, boot) = boot::engine(&*store, &*counters, options, accept_until).map_err(AppError::Boot)?;
+        let last_ms = store.health().last_at_ms.max(boot.usage.latest_ms.unwrap_or(0));
+        let accept = if config.accept_clock { AcceptClock::Always } else { AcceptClock::IfPlausible };
+        let clock = Arc::new(make_clock(clock::start_ms(wall_ms, last_ms, accept)?));
+
+        // ORDER: the engine follows before the first commit.
+        let following = follow(&store, &engine);
+        let admin: Arc<dyn AdminStore> = store.clone();
+        let services = Services::new(admin, Arc::clone(&engine), Ids::from_system());
+        let revision = publish(&services, &config, clock.now_ms())?;
+        let flusher = Arc::new(Flusher::start(engine, counters, config.flush_interval));
+        let watched = Watched { store: store.clone(), following, flusher: flusher.clone(), recorder };
+        let state = Data::new(State::new(Arc::new(services), clock, watched, config.max_body_bytes));
+        let started = Started { address, revision, store: report, boot };
+        Ok(Self { listener, state, flusher, store, config, started })
+    }
+
+    #[must_use]
+    pub fn started(&self) -> &Started {
+        &self.started
+    }
+
+    /// Answers until SIGTERM or SIGINT, then stops in order. A second signal ends the process at once.
+    pub fn run(self) -> Result<(), AppError> {
+        actix_web::rt::System::new().block_on(self.serve())
+    }
+
+    async fn serve(self) -> Result<(), AppError> {
+        let Self { listener, state, flusher, store, config, .. } = self;
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let server = server::start(listener, state.clone(), config.workers)?;
+        let handle = server.handle();
+        let mut server = actix_web::rt::spawn(server);
+        let upkeep = actix_web::rt::spawn(keep_up(state.clone()));
+        let asked = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        tokio::select! {
+            () = asked => {}
+            ended = &mut server => return Err(AppError::Server(
+                ended.map_or_else(io::Error::other, |ended| ended.err().unwrap_or(io::ErrorKind::BrokenPipe.into())),
+            )),
+        }
+        tracing::info!("stopping: no new connections, answering what is under way");
+        actix_web::rt::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::warn!("stopped by a second signal");
+            std::process::exit(1);
+        });
+        drain(&state, &handle, config.shutdown_timeout).await;
+        upkeep.abort();
+        // ORDER: usage is final once nothing is answered any more, and is written before the store is closed.
+        actix_web::rt::task::spawn_blocking(move || flusher.stop().and_then(|()| store.close()))
+            .await
+            .map_err(io::Error::other)??;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn drain(state: &State, handle: &ServerHandle, timeout: Duration) {
+    handle.pause().await;
+    state.traffic().drain();
+    let until = Instant::now() + timeout;
+    actix_web::rt::time::sleep(DRAIN_GRACE).await;
+    while !state.traffic().is_idle() && Instant::now() < until {
+        actix_web::rt::time::sleep(DRAIN_POLL).await;
+    }
+    actix_web::rt::time::sleep(DRAIN_GRACE).await;
+    handle.stop(false).await;
+}
+
+/// What has to be looked at every second.
+async fn keep_up(state: Data<State>) {
+    loop {
+        actix_web::rt::time::sleep(clock::OBSERVE_EVERY).await;
+        state.tick();
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
+    if !address.ip().is_loopback() {
+        return Err(AppError::NotLoopback(address));
+    }
+    let failed = |why: io::Error| AppError::Listen { address, why };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// The recorder of this process; there can be one only.
+fn recorder() -> PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    let install = || {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        // Another one that an embedding program has installed gets the numbers then.
+        _ = metrics::set_global_recorder(recorder);
+        handle
+    };
+    RECORDER.get_or_init(install).clone()
+}
+
+#[cfg(not(feature = "manual-clock"))]
+fn make_clock(start_ms: i64) -> Clock {
+    Clock::system(start_ms)
+}
+
+#[cfg(feature = "manual-clock")]
+fn make_clock(start_ms: i64) -> Clock {
+    Clock::manual(start_ms)
+}
+
+/// Makes the policy that was asked for active, or the built-in one where there is none. Returns the active revision.
+fn publish(services: &Services, config: &Config, now: i64) -> Result<u64, AppError> {
+    let active = policies::active(services).map_err(AppError::Policy)?;
+    let text = match &config.policy {
+        Some(file) => std::fs::read_to_string(file).map_err(|why| AppError::PolicyFile { file: file.clone(), why })?,
+        None if active.is_none() => BUILT_IN_POLICY.to_owned(),
+        None => return Ok(services.engine().snapshot().revision),
+    };
+    let same = |hash: [u8; 32]| active.as_ref().is_some_and(|active| active.value.policy.content_hash == hash);
+    if crate::policy::parse(&text).is_ok_and(|parsed| same(parsed.policy.content_hash)) {
+        return Ok(services.engine().snapshot().revision);
+    }
+    let reason = match &config.policy {
+        Some(file) => format!("published from `{}` at the start", file.display()),
+        None => "the built-in policy: nothing was published before".to_owned(),
+    };
+    let new = NewRevision { source: Source::Text(text), reason, warnings: Warnings::Told };
+    let context = Context { if_match: active.map(|active| active.revision), ..Context::system(now) };
+    let published = policies::publish(services, &context, &new).map_err(AppError::Policy)?;
+    Ok(published.value.activation.revision)
+}

@@ -1,0 +1,143 @@
+//! `quotagate serve`: the server.
+
+use super::{Failure, Streams};
+use crate::app::{App, Started};
+use crate::config::{Config, LogFormat, Sources};
+use crate::engine::UnknownAccounts;
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use tracing_subscriber::EnvFilter;
+
+/// Serve decisions and their administration over HTTP
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Every setting can also stand in the environment (QUOTAGATE_LISTEN=127.0.0.1:9000) or in a TOML file
+(listen = \"127.0.0.1:9000\"). A flag wins over the environment, the environment over the file.
+
+On an empty data folder the policy of the MiniMax open platform is published, so there is something to try at once.
+SIGTERM or Ctrl-C stops in order: requests under way are answered, usage is written. A second one stops at once.
+
+Examples:
+  quotagate serve                                          on 127.0.0.1:8080, data in ./data
+  quotagate serve --policy policies/minimax.yaml           publish it first, if it differs
+  quotagate serve --listen 127.0.0.1:0 --data /tmp/try     a free port, another folder
+  quotagate serve --unknown-accounts default_tier          no need to create accounts first
+  quotagate serve --print-config                           what is set, and where it came from")]
+pub(super) struct Args {
+    /// Address and port; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Folder that everything is kept in [default: ./data]
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<String>,
+    /// Policy document to publish at the start, if it differs from the active revision
+    #[arg(long, value_name = "FILE")]
+    policy: Option<String>,
+    /// Settings file, TOML; QUOTAGATE_CONFIG names one too
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How often usage is written, in milliseconds [default: 50]
+    #[arg(long, value_name = "MS")]
+    flush_interval_ms: Option<String>,
+    /// Threads that answer requests [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
+    /// Largest request body [default: 2097152]
+    #[arg(long, value_name = "BYTES")]
+    max_body_bytes: Option<String>,
+    /// Most accounts, main and sub together [default: 10000000]
+    #[arg(long, value_name = "N")]
+    max_accounts: Option<String>,
+    /// Log as `text` or `json`, to standard error [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Log level or filter, such as `debug` or `quotagate=debug,info` [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// `deny`, or `default_tier` to treat unknown accounts as of the default tier [default: deny]
+    #[arg(long, value_name = "WHAT")]
+    unknown_accounts: Option<String>,
+    /// How long requests under way may take when stopping, in milliseconds [default: 30000]
+    #[arg(long, value_name = "MS")]
+    shutdown_timeout_ms: Option<String>,
+    /// Start although the wall clock is before the last stored time; usage later than now is dropped
+    #[arg(long)]
+    accept_clock: bool,
+    /// Print every setting with where it came from, as a settings file, and stop
+    #[arg(long)]
+    print_config: bool,
+}
+
+impl Args {
+    fn flags(&self) -> BTreeMap<&'static str, String> {
+        let accept_clock = self.accept_clock.then(|| "true".to_owned());
+        let given = [
+            ("listen", &self.listen),
+            ("data", &self.data),
+            ("policy", &self.policy),
+            ("flush_interval_ms", &self.flush_interval_ms),
+            ("workers", &self.workers),
+            ("max_body_bytes", &self.max_body_bytes),
+            ("max_accounts", &self.max_accounts),
+            ("log_format", &self.log_format),
+            ("log", &self.log),
+            ("unknown_accounts", &self.unknown_accounts),
+            ("shutdown_timeout_ms", &self.shutdown_timeout_ms),
+            ("accept_clock", &accept_clock),
+        ];
+        given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    }
+}
+
+pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let refused = |error: &dyn std::fmt::Display| Failure::Refused(error.to_string());
+    let sources = Sources::of_process(args.flags(), args.config.as_deref()).map_err(|error| refused(&error))?;
+    if args.print_config {
+        let settings = Config::explain(&sources).map_err(|error| refused(&error))?;
+        return Ok(write!(streams.out, "{settings}")?);
+    }
+    let config = Config::from_sources(&sources).map_err(|error| refused(&error))?;
+    log_to_stderr(&config);
+    let app = App::start(config.clone()).map_err(|error| refused(&error))?;
+    greet(app.started(), &config, streams)?;
+    app.run().map_err(|error| refused(&error))
+}
+
+fn log_to_stderr(config: &Config) {
+    // The filter was read once already; what it lacks is no reason to stop.
+    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let ansi = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
+    // A program that embeds the server may have its own log.
+    _ = match config.log_format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+}
+
+fn greet(started: &Started, config: &Config, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let base = format!("http://{}", started.address);
+    let out = &mut *streams.out;
+    writeln!(out, "quotagate {} is serving on {base}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  Swagger UI  {base}/docs/")?;
+    writeln!(out, "  data        {}", config.data.display())?;
+    writeln!(out, "  policy      revision {}", started.revision)?;
+    let report = &started.boot;
+    writeln!(out, "  accounts    {} and {} sub-accounts", report.accounts, report.sub_accounts)?;
+    if let Some(why) = &started.store.counters_lost {
+        writeln!(out, "  usage       starts from zero: {why}")?;
+    }
+    let usage = report.usage;
+    if usage.damaged + usage.dropped > 0 {
+        writeln!(out, "  usage       lost of {} accounts, dropped of {}", usage.damaged, usage.dropped)?;
+    }
+    writeln!(out, "try it:")?;
+    let json = "-H 'content-type: application/json'";
+    if config.unknown_accounts == UnknownAccounts::Deny {
+        writeln!(out, "  curl {base}/v1/accounts {json} -d '{{\"id\": \"acme-eu\"}}'")?;
+    }
+    let decide = r#"{"account": "acme-eu", "resource": "MiniMax-M2", "tokens": 1200}"#;
+    writeln!(out, "  curl {base}/v1/decisions {json} -d '{decide}'")?;
+    Ok(out.flush()?)
+}

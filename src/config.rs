@@ -1,0 +1,330 @@
+//! Settings from flags, the environment and a file into one typed [`Config`]. The only reader of the environment.
+//!
+//! Each setting has one name, written `listen` in the file, `--listen` as a flag and `QUOTAGATE_LISTEN` in the
+//! environment. A flag wins over the environment, the environment over the file, the file over the default.
+
+use crate::engine::UnknownAccounts;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+const PREFIX: &str = "QUOTAGATE_";
+/// Largest settings file that is read.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub data: PathBuf,
+    /// A policy document to publish at the start where it differs from the active revision.
+    pub policy: Option<PathBuf>,
+    pub flush_interval: Duration,
+    pub workers: usize,
+    pub max_body_bytes: usize,
+    pub max_accounts: usize,
+    pub log_format: LogFormat,
+    /// A `tracing` filter, such as `info` or `quotagate=debug,info`.
+    pub log: String,
+    pub unknown_accounts: UnknownAccounts,
+    pub shutdown_timeout: Duration,
+    pub accept_clock: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// A setting that is not valid, and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("setting `{name}` from {origin}: `{value}` is not valid: {why}")]
+    Invalid { name: &'static str, origin: Origin, value: String, why: String },
+    #[error("{origin} sets `{name}`, which is no setting; the settings are {}", known())]
+    Unknown { name: String, origin: Origin },
+    #[error("cannot read the settings file `{}`: {why}", .file.display())]
+    File { file: PathBuf, why: String },
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Flag(String),
+    Environment(String),
+    File(PathBuf),
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => write!(f, "the flag `{flag}`"),
+            Self::Environment(variable) => write!(f, "the environment variable `{variable}`"),
+            Self::File(file) => write!(f, "the file `{}`", file.display()),
+            Self::Default => f.write_str("the default"),
+        }
+    }
+}
+
+/// Name, default where there is one, what it means. In the order in which they are printed.
+const SETTINGS: [(&str, Option<&str>, &str); 12] = [
+    ("listen", Some("127.0.0.1:8080"), "address and port to serve on; port 0 takes a free one"),
+    ("data", Some("./data"), "folder that everything is kept in"),
+    ("policy", None, "policy document to publish at the start, if it differs from the active revision"),
+    ("flush_interval_ms", Some("50"), "how often usage is written, 1 to 60000"),
+    ("workers", None, "threads that answer requests, 1 to 1024; the number of cores if not set"),
+    ("max_body_bytes", Some("2097152"), "largest request body, 1024 to 67108864"),
+    ("max_accounts", Some("10000000"), "most accounts, main and sub together"),
+    ("log_format", Some("text"), "text or json"),
+    ("log", Some("info"), "log level or filter: error, warn, info, debug, or such as quotagate=debug,info"),
+    ("unknown_accounts", Some("deny"), "deny, or default_tier to treat them as accounts of the default tier"),
+    ("shutdown_timeout_ms", Some("30000"), "how long requests in flight may take when stopping, 0 to 600000"),
+    ("accept_clock", Some("false"), "start although the wall clock is before the last stored time"),
+];
+
+fn known() -> String {
+    SETTINGS.iter().map(|(name, ..)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The settings as text, each with where it came from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Flags by the setting's name.
+    pub flags: BTreeMap<&'static str, String>,
+    /// Environment variables, all of them.
+    pub environment: BTreeMap<String, String>,
+    /// The settings file and its content.
+    pub file: Option<(PathBuf, String)>,
+}
+
+impl Sources {
+    /// What this process was given: `flags`, its environment, and `file` or the one that `QUOTAGATE_CONFIG` names.
+    pub fn of_process(flags: BTreeMap<&'static str, String>, file: Option<&Path>) -> Result<Self, ConfigError> {
+        let environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+            .collect();
+        let named = environment.get("QUOTAGATE_CONFIG").map(PathBuf::from);
+        let file = match file.map(Path::to_owned).or(named) {
+            None => None,
+            Some(file) => Some((file.clone(), read_file(&file)?)),
+        };
+        Ok(Self { flags, environment, file })
+    }
+}
+
+fn read_file(file: &Path) -> Result<String, ConfigError> {
+    let failed = |why: String| ConfigError::File { file: file.to_owned(), why };
+    let bytes = std::fs::metadata(file).map_err(|error| failed(error.to_string()))?.len();
+    if bytes > MAX_FILE_BYTES {
+        return Err(failed(format!("it has {bytes} bytes, at most {MAX_FILE_BYTES} are read")));
+    }
+    std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))
+}
+
+impl Config {
+    /// Errors: the first setting that is not valid, or is none.
+    pub fn from_sources(sources: &Sources) -> Result<Self, ConfigError> {
+        let layers = Layers::of(sources)?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let words = [("deny", UnknownAccounts::Deny), ("default_tier", UnknownAccounts::DefaultTier)];
+        Ok(Self {
+            listen: layers.parsed("listen")?,
+            data: layers.required("data", |text| Ok(PathBuf::from(text)))?,
+            policy: layers.optional("policy", |text| Ok(PathBuf::from(text)))?,
+            flush_interval: Duration::from_millis(layers.integer("flush_interval_ms", 1, 60_000)?),
+            workers: match layers.find("workers") {
+                None => cores,
+                Some(_) => layers.integer("workers", 1, 1_024)? as usize,
+            },
+            max_body_bytes: layers.integer("max_body_bytes", 1_024, 64 * 1024 * 1024)? as usize,
+            max_accounts: layers.integer("max_accounts", 1, 1_000_000_000)? as usize,
+            log_format: layers.word("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,
+            log: layers.required("log", |text| {
+                let filter = tracing_subscriber::EnvFilter::try_new(text);
+                filter.map(|_| text.to_owned()).map_err(|error| error.to_string())
+            })?,
+            unknown_accounts: layers.word("unknown_accounts", &words)?,
+            shutdown_timeout: Duration::from_millis(layers.integer("shutdown_timeout_ms", 0, 600_000)?),
+            accept_clock: layers.word("accept_clock", &[("true", true), ("false", false)])?,
+        })
+    }
+
+    /// The settings as a settings file, each with what it means and where it came from.
+    pub fn explain(sources: &Sources) -> Result<String, ConfigError> {
+        Self::from_sources(sources)?;
+        let layers = Layers::of(sources)?;
+        let mut text = String::new();
+        for (name, _, meaning) in SETTINGS {
+            let line = match layers.find(name) {
+                None => format!("# {meaning}\n# {name} is not set\n"),
+                Some((value, origin)) => format!("# {meaning}; from {origin}\n{name} = {}\n", as_toml(&value)),
+            };
+            text.push_str(&line);
+        }
+        Ok(text)
+    }
+}
+
+fn as_toml(value: &str) -> String {
+    let plain = value.parse::<i64>().is_ok() || matches!(value, "true" | "false");
+    if plain { value.to_owned() } else { toml::Value::String(value.to_owned()).to_string() }
+}
+
+/// Every layer as text.
+struct Layers<'a> {
+    sources: &'a Sources,
+    file: BTreeMap<String, String>,
+}
+
+impl<'a> Layers<'a> {
+    fn of(sources: &'a Sources) -> Result<Self, ConfigError> {
+        let mut values = BTreeMap::new();
+        if let Some((file, text)) = &sources.file {
+            let table: toml::Table = text
+                .parse()
+                .map_err(|error: toml::de::Error| ConfigError::File { file: file.clone(), why: error.to_string() })?;
+            for (name, value) in table {
+                if !is_setting(&name) {
+                    return Err(ConfigError::Unknown { name, origin: Origin::File(file.clone()) });
+                }
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                values.insert(name, text);
+            }
+        }
+        // A misspelt variable would be silently without effect.
+        for variable in sources.environment.keys().filter(|variable| variable.starts_with(PREFIX)) {
+            let name = variable[PREFIX.len()..].to_ascii_lowercase();
+            if !is_setting(&name) && name != "config" {
+                return Err(ConfigError::Unknown { name, origin: Origin::Environment(variable.clone()) });
+            }
+        }
+        Ok(Self { sources, file: values })
+    }
+
+    /// The value in force, and where it came from.
+    fn find(&self, name: &'static str) -> Option<(String, Origin)> {
+        if let Some(value) = self.sources.flags.get(name) {
+            return Some((value.clone(), Origin::Flag(format!("--{}", name.replace('_', "-")))));
+        }
+        let variable = format!("{PREFIX}{}", name.to_ascii_uppercase());
+        if let Some(value) = self.sources.environment.get(&variable) {
+            return Some((value.clone(), Origin::Environment(variable)));
+        }
+        if let Some((value, (file, _))) = self.file.get(name).zip(self.sources.file.as_ref()) {
+            return Some((value.clone(), Origin::File(file.clone())));
+        }
+        let (_, default, _) = SETTINGS.iter().find(|(known, ..)| *known == name)?;
+        default.map(|value| (value.to_owned(), Origin::Default))
+    }
+
+    fn optional<T>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some((value, origin)) = self.find(name) else { return Ok(None) };
+        match read(&value) {
+            Ok(read) => Ok(Some(read)),
+            Err(why) => Err(ConfigError::Invalid { name, origin, value, why }),
+        }
+    }
+
+    fn required<T>(&self, name: &'static str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<T, ConfigError> {
+        self.optional(name, read)?.ok_or(ConfigError::Invalid {
+            name,
+            origin: Origin::Default,
+            value: String::new(),
+            why: "it is not set".to_owned(),
+        })
+    }
+
+    fn parsed<T: FromStr<Err: fmt::Display>>(&self, name: &'static str) -> Result<T, ConfigError> {
+        self.required(name, |text| text.parse().map_err(|error: T::Err| error.to_string()))
+    }
+
+    fn integer(&self, name: &'static str, least: u64, most: u64) -> Result<u64, ConfigError> {
+        self.required(name, |text| match text.parse() {
+            Ok(number) if (least..=most).contains(&number) => Ok(number),
+            _ => Err(format!("write an integer from {least} to {most}")),
+        })
+    }
+
+    fn word<T: Copy>(&self, name: &'static str, words: &[(&str, T)]) -> Result<T, ConfigError> {
+        self.required(name, |text| {
+            let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+            found.ok_or_else(|| {
+                let known: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+                format!("write {}", known.join(" or "))
+            })
+        })
+    }
+}
+
+fn is_setting(name: &str) -> bool {
+    SETTINGS.iter().any(|(known, ..)| *known == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(flags: &[(&'static str, &str)], environment: &[(&str, &str)], file: Option<&str>) -> Sources {
+        Sources {
+            flags: flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            environment: environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            file: file.map(|text| (PathBuf::from("q.toml"), text.to_owned())),
+        }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+        let file = Some("listen = \"127.0.0.1:3\"\nworkers = 3\nflush_interval_ms = 30");
+        let environment = [("QUOTAGATE_LISTEN", "127.0.0.1:2"), ("QUOTAGATE_WORKERS", "2"), ("HOME", "/")];
+        let given = sources(&[("listen", "127.0.0.1:1")], &environment, file);
+
+        let config = Config::from_sources(&given).unwrap();
+
+        assert_eq!(config.listen.port(), 1);
+        assert_eq!(config.workers, 2);
+        assert_eq!(config.flush_interval, Duration::from_millis(30));
+        assert_eq!(config.data, PathBuf::from("./data"));
+    }
+
+    #[test]
+    fn an_error_names_the_setting_and_where_it_came_from() {
+        let error = |given: &Sources| Config::from_sources(given).unwrap_err().to_string();
+
+        assert_eq!(
+            error(&sources(&[], &[("QUOTAGATE_WORKERS", "many")], None)),
+            "setting `workers` from the environment variable `QUOTAGATE_WORKERS`: `many` is not valid: write an \
+             integer from 1 to 1024"
+        );
+        let from_file = error(&sources(&[], &[], Some("log_format = \"xml\"")));
+        assert!(from_file.contains("`log_format` from the file `q.toml`"), "{from_file}");
+        let from_flag = error(&sources(&[("flush_interval_ms", "0")], &[], None));
+        assert!(from_flag.contains("the flag `--flush-interval-ms`"), "{from_flag}");
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_an_error_wherever_it_stands() {
+        let unknown = |given: &Sources| matches!(Config::from_sources(given), Err(ConfigError::Unknown { .. }));
+
+        assert!(unknown(&sources(&[], &[("QUOTAGATE_LISTENN", "x")], None)));
+        assert!(unknown(&sources(&[], &[], Some("listenn = 1"))));
+    }
+
+    #[test]
+    fn the_printed_settings_are_a_settings_file_that_means_the_same() {
+        let given = sources(&[("data", "/tmp/a \"b\"")], &[], Some("log_format = \"json\""));
+
+        let printed = Config::explain(&given).unwrap();
+
+        let again = Config::from_sources(&sources(&[], &[], Some(&printed))).unwrap();
+        assert_eq!(again, Config::from_sources(&given).unwrap());
+    }
+}

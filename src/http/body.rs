@@ -1,0 +1,242 @@
+//! Bodies in: bounded, JSON by their content type, typed, with a pointer to what is wrong.
+
+use super::problem::{Code, FieldError, Place, Problem};
+use super::state::State;
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
+use actix_web::http::header;
+use actix_web::web::{Bytes, BytesMut, Data};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use serde_path_to_error::{Path, Segment};
+use std::future::Future;
+use std::pin::Pin;
+
+/// Bytes of a refused body that are read and dropped, so that the caller sees the answer and keeps its connection.
+const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
+/// Longest piece of a caller's text in an error.
+const MAX_SHOWN_CHARS: usize = 240;
+
+/// A JSON body, read but not parsed.
+pub(crate) struct JsonBytes(pub(crate) Bytes);
+
+impl FromRequest for JsonBytes {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let checked = check_head(request);
+        let mut payload = payload.take();
+        Box::pin(async move {
+            match checked {
+                Ok(most) => read(&mut payload, most).await.map(Self),
+                Err(problem) => {
+                    drain(&mut payload).await;
+                    Err(problem)
+                }
+            }
+        })
+    }
+}
+
+/// A JSON body as a `T`.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest for Json<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = JsonBytes::from_request(request, payload);
+        Box::pin(async move { parse(&bytes.await?.0).map(Self) })
+    }
+}
+
+/// What can be told before the body is read. Returns the most bytes that it may have.
+fn check_head(request: &HttpRequest) -> Result<usize, Problem> {
+    if !request.content_type().eq_ignore_ascii_case("application/json") {
+        return Err(Problem::new(Code::UnsupportedMediaType, "send the body with `content-type: application/json`"));
+    }
+    if request.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(Problem::new(Code::UnsupportedMediaType, "send the body without `content-encoding`"));
+    }
+    let most = request.app_data::<Data<State>>().map_or(0, |state| state.max_body_bytes);
+    match content_length(request) {
+        Some(length) if length > most => Err(too_large(most)),
+        _ => Ok(most),
+    }
+}
+
+fn content_length(request: &HttpRequest) -> Option<usize> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn too_large(most: usize) -> Problem {
+    Problem::new(Code::BodyTooLarge, format!("the body is larger than the {most} bytes that this server takes"))
+}
+
+async fn read(payload: &mut Payload, most: usize) -> Result<Bytes, Problem> {
+    let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
+    let first = first.map_err(broken)?;
+    let Some(second) = payload.next().await else {
+        // The usual body came in one piece and is not copied.
+        return if first.len() > most { Err(too_large(most)) } else { Ok(first) };
+    };
+    let mut body = BytesMut::from(first.as_ref());
+    let mut piece = Some(second);
+    while let Some(bytes) = piece {
+        body.extend_from_slice(&bytes.map_err(broken)?);
+        if body.len() > most {
+            drain(payload).await;
+            return Err(too_large(most));
+        }
+        piece = payload.next().await;
+    }
+    Ok(body.freeze())
+}
+
+/// Reads and drops the rest of a body, up to a bound; past it the connection is closed.
+pub(crate) async fn drain(payload: &mut Payload) {
+    let mut left = MAX_DRAINED_BYTES;
+    while let Some(Ok(bytes)) = payload.next().await {
+        match left.checked_sub(bytes.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
+
+fn broken(error: PayloadError) -> Problem {
+    Problem::new(Code::InvalidHttp, format!("the body could not be read: {error}"))
+}
+
+/// Reads JSON as a `T`.
+///
+/// Errors: 400 where it is not JSON, 422 with a pointer where it is not a `T`.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|_| explain::<T>(bytes))
+}
+
+/// Reads it once more, keeping track of where.
+#[cold]
+fn explain<T: DeserializeOwned>(bytes: &[u8]) -> Problem {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Problem::new(Code::InvalidJson, "the body is empty: send a JSON object");
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Ok(_) => Problem::new(Code::InvalidJson, "more follows after the end of the JSON value"),
+        Err(error) => match error.inner().classify() {
+            Category::Data => data_error(error.path(), &error.inner().to_string()),
+            Category::Syntax | Category::Eof | Category::Io => {
+                Problem::new(Code::InvalidJson, shortened(&error.inner().to_string()))
+            }
+        },
+    }
+}
+
+fn data_error(path: &Path, message: &str) -> Problem {
+    // serde_json puts the place behind the message; the pointer says it better.
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    Problem::invalid(vec![field_error(Place::Body, pointer(path), message)])
+}
+
+/// The code of a serde error, with the field that it names made part of the pointer.
+pub(crate) fn field_error(place: Place, mut pointer: String, message: &str) -> FieldError {
+    let code = match message {
+        _ if message.starts_with("unknown field") => "unknown_field",
+        _ if message.starts_with("missing field") => "missing_field",
+        _ if message.starts_with("duplicate field") => "duplicate_field",
+        _ => "invalid_value",
+    };
+    if code != "invalid_value"
+        && let Some(field) = message.split('`').nth(1)
+    {
+        let last = format!("/{}", escaped(field));
+        if !pointer.ends_with(&last) {
+            pointer.push_str(&last);
+        }
+    }
+    FieldError::new(place, shortened(&pointer), code, shortened(message))
+}
+
+fn pointer(path: &Path) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => pointer.push_str(&format!("/{}", escaped(key))),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    pointer
+}
+
+/// A key as a part of a JSON pointer.
+pub(crate) fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        #[expect(dead_code, reason = "read by serde only")]
+        list: Vec<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        #[expect(dead_code, reason = "read by serde only")]
+        cost: crate::domain::quantity::Amount,
+    }
+
+    fn error(text: &str) -> (Code, String, String) {
+        let problem = serde_json::to_value(parse::<Sample>(text.as_bytes()).unwrap_err().body()).unwrap();
+        let first = |name: &str| problem["errors"][0][name].as_str().unwrap_or_default().to_owned();
+        let code = parse::<Sample>(text.as_bytes()).unwrap_err().code();
+        (code, first("pointer"), first("code"))
+    }
+
+    #[test]
+    fn an_error_points_at_the_value() {
+        let invalid = |pointer: &str, code: &str| (Code::InvalidRequest, pointer.to_owned(), code.to_owned());
+
+        assert_eq!(error(r#"{"list": [{"cost": 1}, {"cost": -1}]}"#), invalid("/list/1/cost", "invalid_value"));
+        assert_eq!(error(r#"{"list": [{"cost": 1.5}]}"#), invalid("/list/0/cost", "invalid_value"));
+        assert_eq!(error(r#"{"list": [{}]}"#), invalid("/list/0/cost", "missing_field"));
+        assert_eq!(error(r#"{"list": [{"cost": 1, "a/b": 2}]}"#), invalid("/list/0/a~1b", "unknown_field"));
+        assert_eq!(error(r#"{"list": [], "list": []}"#), invalid("/list", "duplicate_field"));
+        assert_eq!(error("[]").0, Code::InvalidRequest);
+    }
+
+    #[test]
+    fn what_is_not_json_is_told_apart() {
+        for text in ["", " ", "{", "{\"list\": [}", "{\"list\": []} x", "\u{feff}{}", &"[".repeat(100_000)] {
+            let code = error(text).0;
+            assert!(matches!(code, Code::InvalidJson | Code::InvalidRequest), "{text:.20}");
+        }
+        assert_eq!(error("{\"list\": []} x").0, Code::InvalidJson);
+    }
+
+    #[test]
+    fn a_long_text_of_the_callers_is_shortened() {
+        let long = format!("{{\"list\": [], \"{}\": 1}}", "k".repeat(50_000));
+
+        assert!(error(&long).1.len() < 1_000);
+    }
+}

@@ -1,0 +1,157 @@
+//! Decisions: the hot path. Synchronous and in memory, so a handler decides where it stands.
+
+pub(crate) mod answer;
+mod headers;
+pub(crate) mod request;
+
+use super::body::{self, JsonBytes};
+use super::problem::{Code, Problem};
+use super::reply;
+use super::state::State;
+use crate::engine::DecideError;
+use actix_web::web::Data;
+use actix_web::{HttpResponse, post};
+use answer::DecisionView;
+use request::DecisionRequest;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+/// Most decisions of one batch.
+const MAX_BATCH: usize = 256;
+/// Room for a usual answer: two limits and a reservation.
+const ANSWER_BYTES: usize = 768;
+
+/// Decide one request
+///
+/// Checks every limit of the account on the resource at once and, where all admit, charges all. A denial is an answer
+/// with status 200: forward its `headers` with a status of your own, usually 429. A group that limits concurrency
+/// needs `reserve`.
+#[utoipa::path(
+    operation_id = "decide",
+    tag = "decisions",
+    request_body(content = DecisionRequest, examples(
+        ("A chat completion" = (value = json!({"account": "acme-eu", "resource": "MiniMax-M2", "tokens": 1200}))),
+        ("With a reservation" = (value = json!(
+            {"account": "acme-eu", "resource": "music-2.0", "reserve": {"id": "job-7", "ttl_ms": 60000}}
+        ))),
+        ("The verdict only" = (value = json!({"account": "acme-eu", "resource": "MiniMax-M2", "dry_run": true}))),
+    )),
+    responses(
+        (status = 200, description = "Allowed or denied", body = DecisionView),
+        (status = 409, description = "`reservation_conflict`: the reservation id is in use for something else; \
+            `reservation_ended`: it has ended less than ten minutes ago"),
+        (status = 503, description = "`capacity`: a table is full"),
+    ),
+)]
+#[post("/v1/decisions")]
+pub(crate) async fn decide(state: Data<State>, body: JsonBytes) -> Result<HttpResponse, Problem> {
+    let mut request: DecisionRequest = body::parse(&body.0)?;
+    let mut answer = Vec::with_capacity(ANSWER_BYTES);
+    let now = state.clock.now_ms();
+    decide_into(&mut answer, &state, &mut request, now)?;
+    Ok(reply::json_bytes(answer))
+}
+
+fn decide_into(out: &mut Vec<u8>, state: &State, request: &mut DecisionRequest, now: i64) -> Result<(), Problem> {
+    let costs = request.costs(&state.engine.snapshot())?;
+    let request = request.to_engine(&costs);
+    let decided = state.engine.decide(&request, now);
+    state.metrics.count(&decided);
+    answer::write(out, state, &request, &decided?, now);
+    Ok(())
+}
+
+impl From<DecideError> for Problem {
+    fn from(error: DecideError) -> Self {
+        match error {
+            DecideError::ReservationRequired => Self::new(Code::ReservationRequired, error.to_string()),
+            DecideError::ReservationConflict => Self::new(Code::ReservationConflict, error.to_string()),
+            DecideError::ReservationEnded(how) => {
+                Self::new(Code::ReservationEnded, error.to_string()).with_ended(how.as_str())
+            }
+            DecideError::Capacity => Self::new(Code::Capacity, error.to_string()),
+        }
+    }
+}
+
+/// Several requests, each decided on its own, in their order.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "expected a JSON object")]
+pub(crate) struct BatchRequest<T> {
+    #[schema(min_items = 1, max_items = 256)]
+    decisions: Vec<T>,
+}
+
+/// One result for each request, in their order.
+#[derive(Serialize, ToSchema)]
+#[expect(dead_code, reason = "describes what is written piece by piece")]
+pub(crate) struct BatchAnswer<'a> {
+    results: Vec<BatchResult<'a>>,
+}
+
+/// A decision, or why there is none.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes what is written piece by piece")]
+pub(crate) enum BatchResult<'a> {
+    #[schema(title = "Decided")]
+    Decided(DecisionView<'a>),
+    #[schema(title = "NotDecided")]
+    NotDecided(BatchError),
+}
+
+#[derive(Serialize, ToSchema)]
+#[expect(dead_code, reason = "describes what is written piece by piece")]
+pub(crate) struct BatchError {
+    error: super::problem::Body,
+}
+
+/// Decide a batch
+///
+/// Up to 256 requests in one call. Each is decided on its own, in their order: one that is denied or not valid does
+/// not stop the others. `results` has one entry for each, a decision or an `error`.
+#[utoipa::path(
+    operation_id = "decideBatch",
+    tag = "decisions",
+    request_body(content = BatchRequest<DecisionRequest>, example = json!({"decisions": [
+        {"account": "acme-eu", "resource": "MiniMax-M2", "tokens": 1200},
+        {"account": "acme-eu", "resource": "speech-02-hd"},
+    ]})),
+    responses((status = 200, description = "One result for each request", body = BatchAnswer)),
+)]
+#[post("/v1/decisions/batch")]
+pub(crate) async fn decide_batch(state: Data<State>, body: JsonBytes) -> Result<HttpResponse, Problem> {
+    let now = state.clock.now_ms();
+    // The usual batch is valid and read in one go; only a bad one is taken apart.
+    let batch = match serde_json::from_slice::<BatchRequest<DecisionRequest>>(&body.0) {
+        Ok(batch) => batch.decisions.into_iter().map(Ok).collect(),
+        Err(_) => one_by_one(&body.0)?,
+    };
+    if !(1..=MAX_BATCH).contains(&batch.len()) {
+        let detail = format!("a batch has 1 to {MAX_BATCH} decisions, this one has {}", batch.len());
+        return Err(Problem::field(super::problem::Place::Body, "/decisions", "invalid_value", detail));
+    }
+    let mut answer = Vec::with_capacity(ANSWER_BYTES * batch.len());
+    answer.extend_from_slice(b"{\"results\":[");
+    for (position, item) in batch.into_iter().enumerate() {
+        if position > 0 {
+            answer.push(b',');
+        }
+        let decided = item.and_then(|mut request| decide_into(&mut answer, &state, &mut request, now));
+        if let Err(problem) = decided {
+            answer.extend_from_slice(b"{\"error\":");
+            // Writing to memory cannot fail.
+            _ = serde_json::to_writer(&mut answer, problem.body());
+            answer.push(b'}');
+        }
+    }
+    answer.extend_from_slice(b"]}");
+    Ok(reply::json_bytes(answer))
+}
+
+fn one_by_one(bytes: &[u8]) -> Result<Vec<Result<DecisionRequest, Problem>>, Problem> {
+    let batch: BatchRequest<Box<RawValue>> = body::parse(bytes)?;
+    let most = batch.decisions.iter().take(MAX_BATCH + 1);
+    Ok(most.map(|item| body::parse(item.get().as_bytes())).collect())
+}

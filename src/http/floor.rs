@@ -1,0 +1,103 @@
+//! What every request passes: its name, its errors in one form, and a net under handlers that panic.
+
+use super::problem::{Code, Problem};
+use super::request_id::{self, RequestId};
+use super::state::State;
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::http::{ConnectionType, StatusCode, header};
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage};
+use futures_util::FutureExt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+
+/// The outermost middleware.
+pub(crate) fn floor<S, B>(
+    request: ServiceRequest,
+    service: &S,
+) -> impl Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>> + use<S, B>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    S::Future: 'static,
+    B: MessageBody + 'static,
+{
+    let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let state = request.app_data::<Data<State>>().cloned();
+    let answered = AssertUnwindSafe(service.call(request)).catch_unwind();
+    async move {
+        let _in_traffic = state.as_ref().map(|state| state.traffic.enter());
+        let response = match answered.await {
+            Ok(Ok(response)) => response,
+            // No response to work on: the error is answered by the server itself, so it carries all it needs.
+            Ok(Err(error)) => return Err(named(as_problem(&error), &id).into()),
+            Err(panic) => return Err(named(panicked(&*panic), &id).into()),
+        };
+        let mut response = match problem_in(&response) {
+            Some(problem) => {
+                let problem = problem.with_request_id(id.as_str());
+                log(&problem, &id);
+                response.into_response(problem.respond()).map_into_right_body::<B>()
+            }
+            None => response.map_into_left_body(),
+        };
+        response.headers_mut().insert(request_id::HEADER, id.header_value());
+        if state.as_ref().is_some_and(|state| state.traffic.is_draining()) {
+            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        }
+        Ok(response)
+    }
+}
+
+fn named(problem: Problem, id: &RequestId) -> Problem {
+    let problem = problem.with_request_id(id.as_str()).with_header(request_id::HEADER, id.header_value());
+    log(&problem, id);
+    problem
+}
+
+/// The problem that an answer stands for; None where it is none, or says all there is to say.
+fn problem_in<B>(response: &ServiceResponse<B>) -> Option<Problem> {
+    if let Some(error) = response.response().error() {
+        return Some(as_problem(error));
+    }
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    // Health and the like answer an error status with a body of their own.
+    let has_body = response.headers().contains_key(header::CONTENT_TYPE);
+    (is_error && !has_body).then(|| from_status(status, "the request cannot be answered"))
+}
+
+/// Ours as it is; what the framework refused by itself in our form.
+fn as_problem(error: &Error) -> Problem {
+    error.as_error::<Problem>().cloned().unwrap_or_else(|| {
+        let status = error.as_response_error().status_code();
+        from_status(status, &error.to_string())
+    })
+}
+
+fn from_status(status: StatusCode, detail: &str) -> Problem {
+    let code = match status {
+        StatusCode::NOT_FOUND => Code::NoSuchPath,
+        StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+        StatusCode::UNPROCESSABLE_ENTITY => Code::InvalidRequest,
+        _ if status.is_client_error() => Code::InvalidHttp,
+        _ => return Problem::internal(&detail),
+    };
+    Problem::new(code, detail)
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Problem {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Problem::internal(&format_args!("a handler panicked: {}", text.unwrap_or("(no text)")))
+}
+
+/// Once, where it is answered.
+fn log(problem: &Problem, id: &RequestId) {
+    if problem.code().status().is_server_error() {
+        let cause = problem.cause().unwrap_or_else(|| problem.detail());
+        tracing::error!(request_id = id.as_str(), code = ?problem.code(), cause, "a request failed");
+    }
+}

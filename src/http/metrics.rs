@@ -1,0 +1,90 @@
+//! What the decision routes count.
+
+use crate::engine::{DecideError, Decision, Reason};
+use metrics::{Counter, counter, describe_counter};
+
+/// Handles are taken once: looking one up costs as much as a decision.
+pub(crate) struct Metrics {
+    allowed: Counter,
+    denied: [Counter; REASONS.len()],
+    errors: [Counter; ERRORS.len()],
+}
+
+const REASONS: [Reason; 7] = [
+    Reason::UnknownAccount,
+    Reason::AccountSuspended,
+    Reason::UnknownResource,
+    Reason::Blocked,
+    Reason::CostExceedsQuota,
+    Reason::QuotaExceeded,
+    Reason::ConcurrencyExceeded,
+];
+const ERRORS: [&str; 4] = ["reservation_required", "reservation_conflict", "reservation_ended", "capacity"];
+
+impl Metrics {
+    /// The handles of the recorder that is installed.
+    pub(crate) fn new() -> Self {
+        describe_counter!("quotagate_decisions_total", "Decisions by verdict and reason");
+        describe_counter!("quotagate_decision_errors_total", "Requests that got no decision, by code");
+        let verdict =
+            |verdict, reason| counter!("quotagate_decisions_total", "decision" => verdict, "reason" => reason);
+        Self {
+            allowed: verdict("allow", ""),
+            denied: REASONS.map(|reason| verdict("deny", reason.as_str())),
+            errors: ERRORS.map(|code| counter!("quotagate_decision_errors_total", "code" => code)),
+        }
+    }
+
+    pub(crate) fn count(&self, decided: &Result<Decision, DecideError>) {
+        match decided {
+            Ok(decision) => match decision.denied {
+                None => self.allowed.increment(1),
+                Some(reason) => self.denied[reason_index(reason)].increment(1),
+            },
+            Err(error) => self.errors[error_index(*error)].increment(1),
+        }
+    }
+}
+
+fn reason_index(reason: Reason) -> usize {
+    match reason {
+        Reason::UnknownAccount => 0,
+        Reason::AccountSuspended => 1,
+        Reason::UnknownResource => 2,
+        Reason::Blocked => 3,
+        Reason::CostExceedsQuota => 4,
+        Reason::QuotaExceeded => 5,
+        Reason::ConcurrencyExceeded => 6,
+    }
+}
+
+fn error_index(error: DecideError) -> usize {
+    match error {
+        DecideError::ReservationRequired => 0,
+        DecideError::ReservationConflict => 1,
+        DecideError::ReservationEnded(_) => 2,
+        DecideError::Capacity => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::How;
+
+    #[test]
+    fn every_reason_and_error_is_counted_under_its_own_name() {
+        for reason in REASONS {
+            assert_eq!(REASONS[reason_index(reason)], reason);
+        }
+        let all = [
+            DecideError::ReservationRequired,
+            DecideError::ReservationConflict,
+            DecideError::ReservationEnded(How::Expired),
+            DecideError::Capacity,
+        ];
+        for error in all {
+            assert_eq!(ERRORS[error_index(error)], error.as_str());
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The REST surface: actix and utoipa live here and nowhere else.
+//!
+//! Owns routes, wire types beside their handlers, problems, the OpenAPI document and Swagger UI. Deliberately absent:
+//! what a request means (the engine and the services), any decision of its own, reading the clock more than once a
+//! request.
+//!
+//! Reading order: [`decisions`] (the hot path), `body` and `reply` (in and out), `problem` (errors), `change` (what a
+//! control-plane request is made of), `floor` (what every request passes), `openapi`, `server`.
+
+mod access_log;
+mod body;
+mod decisions;
+mod docs;
+mod floor;
+mod health;
+mod idempotency;
+mod metrics;
+pub mod openapi;
+mod paths;
+mod problem;
+mod reply;
+mod request_id;
+mod reservations;
+mod routes;
+mod schema;
+pub mod server;
+pub mod state;
+#[cfg(feature = "manual-clock")]
+mod test_clock;
+mod wire;

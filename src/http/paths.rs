@@ -1,0 +1,62 @@
+//! The paths that there are, read from the OpenAPI document, and the answer where a request fits none.
+
+use super::body::drain;
+use super::problem::{Code, Problem};
+use actix_web::dev::{Payload, ResourceDef};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, web};
+use std::collections::BTreeSet;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::PathItem;
+
+/// Every documented path with its methods.
+pub(crate) struct Paths(Vec<(ResourceDef, HeaderValue)>);
+
+impl Paths {
+    pub(crate) fn of(document: &OpenApi) -> Self {
+        let path = |(path, item): (&String, &PathItem)| {
+            // A path that could be a template of another comes after it in the document's order.
+            let methods = methods(item).into_iter().collect::<Vec<_>>().join(", ");
+            let methods = HeaderValue::from_str(&methods).unwrap_or(HeaderValue::from_static(""));
+            (ResourceDef::new(path.as_str()), methods)
+        };
+        Self(document.paths.paths.iter().map(path).collect())
+    }
+
+    /// The methods of the path; None: there is no such path.
+    fn allow(&self, path: &str) -> Option<HeaderValue> {
+        let exact = self.0.iter().find(|(known, _)| known.pattern() == Some(path));
+        let known = exact.or_else(|| self.0.iter().find(|(known, _)| known.is_match(path)));
+        known.map(|(_, methods)| methods.clone())
+    }
+}
+
+fn methods(item: &PathItem) -> BTreeSet<&'static str> {
+    let methods = [
+        ("DELETE", item.delete.is_some()),
+        ("GET", item.get.is_some()),
+        ("PATCH", item.patch.is_some()),
+        ("POST", item.post.is_some()),
+        ("PUT", item.put.is_some()),
+    ];
+    methods.into_iter().filter(|(_, there)| *there).map(|(method, _)| method).collect()
+}
+
+/// 405 with `Allow` where the path exists for other methods, else 404. The body is read, so the connection stays.
+pub(crate) async fn fallback(
+    request: HttpRequest,
+    paths: Data<Paths>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    drain(&mut Payload::Stream { payload: Box::pin(payload) }).await;
+    let shown: String = request.path().chars().take(200).flat_map(char::escape_debug).collect();
+    Err(match paths.allow(request.path()) {
+        Some(methods) => {
+            let listed = methods.to_str().unwrap_or_default();
+            let detail = format!("`{shown}` takes {listed}, not {}", request.method());
+            Problem::new(Code::MethodNotAllowed, detail).with_header(header::ALLOW, methods)
+        }
+        None => Problem::new(Code::NoSuchPath, format!("there is nothing at `{shown}`; `/docs/` lists what there is")),
+    })
+}

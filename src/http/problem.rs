@@ -1,0 +1,307 @@
+//! Errors on the wire: `application/problem+json` (RFC 9457) with one closed list of codes.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use std::fmt;
+use utoipa::ToSchema;
+
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident $status:ident $title:literal,)*) => {
+        /// What went wrong. Each code has a section in `docs/errors.md` that says what to do.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        #[schema(as = ErrorCode)]
+        pub(crate) enum Code {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Code {
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),*];
+
+            pub(crate) fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)* }
+            }
+
+            fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The body is not JSON.
+    InvalidJson BAD_REQUEST "The body is not JSON",
+    /// The request cannot be read as HTTP, for example its path or a header.
+    InvalidHttp BAD_REQUEST "The request is not well formed",
+    /// There is nothing at this path.
+    NoSuchPath NOT_FOUND "No such path",
+    /// What the path names does not exist.
+    NotFound NOT_FOUND "Not found",
+    /// The reservation was never made, or has been forgotten.
+    UnknownReservation NOT_FOUND "Unknown reservation",
+    /// The path exists, but not for this method; `Allow` lists those it has.
+    MethodNotAllowed METHOD_NOT_ALLOWED "Method not allowed",
+    /// The reservation id is in use for another account, resource or cost.
+    ReservationConflict CONFLICT "Reservation conflict",
+    /// The reservation has ended; `ended` says how.
+    ReservationEnded CONFLICT "Reservation ended",
+    /// The change does not fit the present state.
+    Conflict CONFLICT "Conflict",
+    /// A request with this idempotency key has not been answered yet.
+    IdempotencyInFlight CONFLICT "Idempotency key in flight",
+    /// The record has moved on since the entity tag that was sent.
+    Stale PRECONDITION_FAILED "Stale entity tag",
+    /// The body is larger than this server takes.
+    BodyTooLarge PAYLOAD_TOO_LARGE "Body too large",
+    /// The body must be sent as `application/json`.
+    UnsupportedMediaType UNSUPPORTED_MEDIA_TYPE "Unsupported media type",
+    /// Fields, parameters or headers are not valid; `errors` lists them.
+    InvalidRequest UNPROCESSABLE_ENTITY "Invalid request",
+    /// The resource's group limits concurrency, so the request must ask for a reservation.
+    ReservationRequired UNPROCESSABLE_ENTITY "Reservation required",
+    /// The idempotency key was used before with another request.
+    IdempotencyMismatch UNPROCESSABLE_ENTITY "Idempotency key mismatch",
+    /// The change needs the entity tag of what it changes in `If-Match`.
+    PreconditionRequired PRECONDITION_REQUIRED "Precondition required",
+    /// Something broke in the server.
+    Internal INTERNAL_SERVER_ERROR "Internal error",
+    /// It is not known whether the change was kept: read it back.
+    Uncertain INTERNAL_SERVER_ERROR "Outcome uncertain",
+    /// A table of the server is full.
+    Capacity SERVICE_UNAVAILABLE "Capacity reached",
+    /// Too many changes are waiting.
+    Busy SERVICE_UNAVAILABLE "Busy",
+    /// The store takes no changes for now.
+    ReadOnly SERVICE_UNAVAILABLE "Read-only",
+}
+
+impl Code {
+    fn as_value(self) -> String {
+        serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+}
+
+/// Where a value that is not valid stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ErrorPlace)]
+pub(crate) enum Place {
+    Body,
+    Query,
+    Path,
+    Header,
+}
+
+impl Place {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_body(&self) -> bool {
+        *self == Self::Body
+    }
+}
+
+/// One value that is not valid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct FieldError {
+    /// Where it stands; absent: in the body.
+    #[serde(rename = "in", skip_serializing_if = "Place::is_body")]
+    #[schema(required = false)]
+    pub(crate) place: Place,
+    /// JSON pointer (RFC 6901) to the value; of a parameter or header `/` and its name.
+    #[schema(example = "/tokens")]
+    pub(crate) pointer: String,
+    /// What is wrong, for programs.
+    #[schema(value_type = String, example = "invalid_value")]
+    pub(crate) code: std::borrow::Cow<'static, str>,
+    /// What is wrong, for people.
+    #[schema(example = "`-5` is not an amount: write an integer from 0 to 10^15")]
+    pub(crate) detail: String,
+}
+
+impl FieldError {
+    pub(crate) fn new(place: Place, pointer: impl Into<String>, code: &'static str, detail: impl ToString) -> Self {
+        Self { place, pointer: pointer.into(), code: code.into(), detail: detail.to_string() }
+    }
+}
+
+/// An error, ready to be answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem(Box<Body>);
+
+/// What went wrong (RFC 9457).
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Body {
+    /// Where the code is explained.
+    #[serde(rename = "type")]
+    #[schema(format = "uri-reference", example = "docs/errors.md#invalid_request")]
+    kind: String,
+    code: Code,
+    /// The code in words.
+    #[schema(value_type = String, example = "Invalid request")]
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599, example = 422)]
+    status: u16,
+    /// What happened this time, and what to do.
+    detail: String,
+    /// Every value that is not valid.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<FieldError>,
+    /// The entity tag to send instead, after reading what it stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "\"42\"")]
+    current_etag: Option<String>,
+    /// The transitions that the present state has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    allowed_transitions: Vec<String>,
+    /// How the reservation ended: `settled`, `cancelled` or `expired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    ended: Option<&'static str>,
+    /// To find this request in the log.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    request_id: String,
+    #[serde(skip)]
+    headers: Vec<(header::HeaderName, HeaderValue)>,
+    /// For the log only.
+    #[serde(skip)]
+    cause: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        let headers = match code.status() {
+            StatusCode::SERVICE_UNAVAILABLE => vec![(header::RETRY_AFTER, HeaderValue::from_static("1"))],
+            _ => Vec::new(),
+        };
+        Self(Box::new(Body {
+            kind: format!("docs/errors.md#{}", code.as_value()),
+            code,
+            title: code.title(),
+            status: code.status().as_u16(),
+            detail: detail.into(),
+            errors: Vec::new(),
+            current_etag: None,
+            allowed_transitions: Vec::new(),
+            ended: None,
+            request_id: String::new(),
+            headers,
+            cause: None,
+        }))
+    }
+
+    /// 500; the cause is for the log, the caller gets the request's id.
+    pub(crate) fn internal(cause: &impl fmt::Display) -> Self {
+        let mut problem =
+            Self::new(Code::Internal, "something broke in the server; its log has the cause under this id");
+        problem.0.cause = Some(cause.to_string());
+        problem
+    }
+
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
+
+    /// 422, with every value that is not valid.
+    pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [] => "the request is not valid".to_owned(),
+            [only] => format!("{}: {}", only.pointer, only.detail),
+            [first, rest @ ..] => format!("{}: {}, and {} more", first.pointer, first.detail, rest.len()),
+        };
+        let mut problem = Self::new(Code::InvalidRequest, detail);
+        problem.0.errors = errors;
+        problem
+    }
+
+    /// 422 for one value.
+    pub(crate) fn field(place: Place, pointer: impl Into<String>, code: &'static str, detail: impl ToString) -> Self {
+        Self::invalid(vec![FieldError::new(place, pointer, code, detail)])
+    }
+
+    pub(crate) fn code(&self) -> Code {
+        self.0.code
+    }
+
+    pub(crate) fn body(&self) -> &Body {
+        &self.0
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    pub(crate) fn with_request_id(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.0.request_id);
+        self
+    }
+
+    pub(crate) fn with_ended(mut self, how: &'static str) -> Self {
+        self.0.ended = Some(how);
+        self
+    }
+
+    pub(crate) fn with_current_etag(mut self, etag: Option<String>) -> Self {
+        self.0.current_etag = etag;
+        self
+    }
+
+    pub(crate) fn with_allowed_transitions(mut self, transitions: Vec<String>) -> Self {
+        self.0.allowed_transitions = transitions;
+        self
+    }
+
+    pub(crate) fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.push((name, value));
+        self
+    }
+
+    pub(crate) fn respond(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.0.code.status());
+        for header in &self.0.headers {
+            response.insert_header(header.clone());
+        }
+        let body = serde_json::to_vec(&self.0).unwrap_or_default();
+        response.content_type(PROBLEM_JSON).insert_header((header::CACHE_CONTROL, "no-store")).body(body)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.0.code.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.respond()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_named_in_its_type_and_has_an_error_status() {
+        for &code in Code::ALL {
+            let problem = Problem::new(code, "why");
+
+            assert_eq!(problem.0.kind, format!("docs/errors.md#{}", code.as_value()));
+            assert!(code.status().as_u16() >= 400, "{code:?}");
+        }
+    }
+}

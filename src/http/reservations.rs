@@ -1,0 +1,242 @@
+//! Reservations: read, settle, cancel, renew. In memory, like decisions.
+
+use super::body::Json;
+use super::decisions::request::known;
+use super::problem::{Code, Place, Problem};
+use super::reply;
+use super::state::State;
+use super::wire::{LimitView, TtlMs, Units, limit_views, rfc3339};
+use crate::domain::quantity::Amount;
+use crate::engine::{Amounts, EndError, Ended, Handle, ReservationView};
+use actix_web::web::{Data, Path};
+use actix_web::{HttpResponse, get, post};
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// A reservation as it stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Reservation)]
+struct ReservationState {
+    /// The caller's own id for it, where one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "job-7")]
+    id: Option<String>,
+    #[schema(example = "rs_AAAAAAAAAAAAAAABAAABnXqO4AphY21lLWV1")]
+    handle: String,
+    /// The account that asked.
+    #[schema(example = "acme-eu")]
+    account: String,
+    #[schema(example = "music-2.0")]
+    resource: String,
+    state: ReservationPhase,
+    /// What was charged, before any settle.
+    #[schema(minimum = 0)]
+    requests: u64,
+    #[schema(minimum = 0)]
+    tokens: u64,
+    /// Costs in the policy's own units.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(required = false)]
+    units: BTreeMap<String, u64>,
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T08:00:00.000Z")]
+    made_at: CompactString,
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T08:01:00.000Z")]
+    expires_at: CompactString,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    ended_at: Option<CompactString>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ReservationPhase {
+    Open,
+    Settled,
+    Cancelled,
+    Expired,
+}
+
+impl ReservationState {
+    fn of(handle: &Handle, view: ReservationView) -> Self {
+        use crate::engine::How;
+        let state = match view.ended {
+            None => ReservationPhase::Open,
+            Some((How::Settled, _)) => ReservationPhase::Settled,
+            Some((How::Cancelled, _)) => ReservationPhase::Cancelled,
+            Some((How::Expired, _)) => ReservationPhase::Expired,
+        };
+        Self {
+            id: view.id,
+            handle: handle.to_string(),
+            account: view.account.to_string(),
+            resource: view.resource,
+            state,
+            requests: view.costs.requests,
+            tokens: view.costs.tokens,
+            units: view.costs.others().iter().map(|(unit, cost)| (unit.to_string(), *cost)).collect(),
+            made_at: rfc3339(view.made_at_ms),
+            expires_at: rfc3339(view.expires_at_ms),
+            ended_at: view.ended.map(|(_, at_ms)| rfc3339(at_ms)),
+        }
+    }
+}
+
+/// What a settle, cancel or renew came to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReservationChanged)]
+struct Changed<'a> {
+    /// The settle corrected a reservation that had expired.
+    #[serde(skip_serializing_if = "is_false")]
+    #[schema(required = false)]
+    late: bool,
+    /// The same settle as before: nothing was charged.
+    #[serde(skip_serializing_if = "is_false")]
+    #[schema(required = false)]
+    replayed: bool,
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T08:01:00.000Z")]
+    expires_at: CompactString,
+    /// The limits of the reservation's account and resource, after it.
+    #[schema(value_type = Vec<LimitView>)]
+    limits: &'a [LimitView<'a>],
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// The true cost of what was reserved; what is left out stays as charged.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "expected a JSON object")]
+#[schema(example = json!({"tokens": 950}))]
+struct Settle {
+    #[serde(default)]
+    requests: Option<Amount>,
+    /// Input and output together.
+    #[serde(default)]
+    tokens: Option<Amount>,
+    /// In the policy's own units, by name.
+    #[serde(default)]
+    units: Option<Units>,
+}
+
+/// How long the reservation is to go on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "expected a JSON object")]
+#[schema(example = json!({"ttl_ms": 60000}))]
+struct Renew {
+    /// From now on; it never lasts more than 24 h from when it was made.
+    ttl_ms: TtlMs,
+}
+
+/// Read a reservation
+///
+/// Open ones, and ended ones for ten minutes.
+#[utoipa::path(
+    operation_id = "getReservation",
+    tag = "reservations",
+    params(("handle" = String, Path, description = "The `handle` that came with the decision",
+        example = "rs_AAAAAAAAAAAAAAABAAABnXqO4AphY21lLWV1")),
+    responses((status = 200, description = "The reservation", body = ReservationState)),
+)]
+#[get("/v1/reservations/{handle}")]
+pub(crate) async fn read(state: Data<State>, path: Path<String>) -> Result<HttpResponse, Problem> {
+    let handle = handle(&path)?;
+    let view = state.engine.reservation(&handle, state.clock.now_ms()).ok_or(EndError::UnknownReservation)?;
+    reply::ok(&ReservationState::of(&handle, view))
+}
+
+/// Settle a reservation
+///
+/// Names what it truly cost. Less than was charged is given back, more is charged even past the quota; the slot is
+/// freed. Settling the same again changes nothing; one that has expired may still be settled for ten minutes.
+#[utoipa::path(
+    operation_id = "settleReservation",
+    tag = "reservations",
+    params(("handle" = String, Path, description = "The `handle` that came with the decision",
+        example = "rs_AAAAAAAAAAAAAAABAAABnXqO4AphY21lLWV1")),
+    request_body = Settle,
+    responses(
+        (status = 200, description = "Settled", body = Changed),
+        (status = 409, description = "`reservation_ended`: it was cancelled, or settled with other amounts"),
+    ),
+)]
+#[post("/v1/reservations/{handle}/settle")]
+pub(crate) async fn settle(
+    state: Data<State>,
+    path: Path<String>,
+    Json(body): Json<Settle>,
+) -> Result<HttpResponse, Problem> {
+    let units = body.units.unwrap_or_default();
+    known(&units, &state.engine.snapshot())?;
+    let amounts = Amounts::new(body.requests.map(Amount::get), body.tokens.map(Amount::get), units.0);
+    changed(state.engine.settle(&handle(&path)?, &amounts, state.clock.now_ms()))
+}
+
+/// Cancel a reservation
+///
+/// The request never ran: everything it was charged is given back, and the slot is freed.
+#[utoipa::path(
+    operation_id = "cancelReservation",
+    tag = "reservations",
+    params(("handle" = String, Path, description = "The `handle` that came with the decision",
+        example = "rs_AAAAAAAAAAAAAAABAAABnXqO4AphY21lLWV1")),
+    responses(
+        (status = 200, description = "Cancelled", body = Changed),
+        (status = 409, description = "`reservation_ended`: it has ended already"),
+    ),
+)]
+#[post("/v1/reservations/{handle}/cancel")]
+pub(crate) async fn cancel(state: Data<State>, path: Path<String>) -> Result<HttpResponse, Problem> {
+    changed(state.engine.cancel(&handle(&path)?, state.clock.now_ms()))
+}
+
+/// Renew a reservation
+///
+/// It expires `ttl_ms` from now, but never later than 24 h after it was made.
+#[utoipa::path(
+    operation_id = "renewReservation",
+    tag = "reservations",
+    params(("handle" = String, Path, description = "The `handle` that came with the decision",
+        example = "rs_AAAAAAAAAAAAAAABAAABnXqO4AphY21lLWV1")),
+    request_body = Renew,
+    responses(
+        (status = 200, description = "Renewed", body = Changed),
+        (status = 409, description = "`reservation_ended`: it has ended already"),
+    ),
+)]
+#[post("/v1/reservations/{handle}/renew")]
+pub(crate) async fn renew(
+    state: Data<State>,
+    path: Path<String>,
+    Json(body): Json<Renew>,
+) -> Result<HttpResponse, Problem> {
+    changed(state.engine.renew(&handle(&path)?, body.ttl_ms.0, state.clock.now_ms()))
+}
+
+fn handle(text: &str) -> Result<Handle, Problem> {
+    Handle::parse(text).map_err(|error| Problem::field(Place::Path, "/handle", "invalid_value", error))
+}
+
+fn changed(ended: Result<Ended, EndError>) -> Result<HttpResponse, Problem> {
+    let ended = ended?;
+    let limits = limit_views(&ended.snapshot, ended.group, &ended.limits);
+    let expires_at = rfc3339(ended.expires_at_ms);
+    reply::ok(&Changed { late: ended.late, replayed: ended.replayed, expires_at, limits: &limits })
+}
+
+impl From<EndError> for Problem {
+    fn from(error: EndError) -> Self {
+        match error {
+            EndError::UnknownReservation => Self::new(
+                Code::UnknownReservation,
+                "no such reservation is remembered: it ended more than ten minutes ago, or never was",
+            ),
+            EndError::ReservationEnded(how) => {
+                Self::new(Code::ReservationEnded, error.to_string()).with_ended(how.as_str())
+            }
+        }
+    }
+}

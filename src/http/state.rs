@@ -1,0 +1,98 @@
+//! What every handler shares.
+
+use super::metrics::Metrics;
+use crate::clock::Clock;
+use crate::engine::Engine;
+use crate::services::Following;
+use crate::services::Services;
+use crate::services::flush::Flusher;
+use crate::store::embedded::EmbeddedStore;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+pub struct State {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) services: Arc<Services>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) metrics: Metrics,
+    pub(crate) watched: Watched,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) traffic: Traffic,
+    pub(crate) in_flight_keys: super::idempotency::InFlight,
+}
+
+/// What readiness and the metrics look at.
+pub struct Watched {
+    pub store: Arc<EmbeddedStore>,
+    pub following: Following,
+    pub flusher: Arc<Flusher>,
+    pub recorder: PrometheusHandle,
+}
+
+impl State {
+    /// Install the metrics recorder before.
+    #[must_use]
+    pub fn new(services: Arc<Services>, clock: Arc<Clock>, watched: Watched, max_body_bytes: usize) -> Self {
+        Self {
+            engine: Arc::clone(services.engine()),
+            services,
+            clock,
+            metrics: Metrics::new(),
+            watched,
+            max_body_bytes,
+            traffic: Traffic::default(),
+            in_flight_keys: super::idempotency::InFlight::default(),
+        }
+    }
+}
+
+/// Requests in flight, and whether the server is about to stop.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    requests: AtomicUsize,
+    draining: AtomicBool,
+}
+
+impl Traffic {
+    /// Counts one request until what is returned is dropped.
+    pub(crate) fn enter(&self) -> InTraffic<'_> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        InTraffic(self)
+    }
+
+    /// From now on every answer closes its connection.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) == 0
+    }
+}
+
+pub(crate) struct InTraffic<'a>(&'a Traffic);
+
+impl Drop for InTraffic<'_> {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl State {
+    /// What has to be looked at every second: the wall clock, the recorder's own upkeep.
+    pub fn tick(&self) {
+        self.clock.observe();
+        self.watched.recorder.run_upkeep();
+    }
+
+    #[must_use]
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+}

@@ -1,0 +1,128 @@
+//! Usage is written behind: what changed since the last time, as absolute states, every interval.
+
+use crate::domain::ids::AccountId;
+use crate::engine::Engine;
+use crate::store::{CounterStore, StoreError};
+use metrics::{gauge, histogram};
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often what was written is made to outlive a power cut.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// Writes until it is stopped.
+pub struct Flusher {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    engine: Arc<Engine>,
+    store: Arc<dyn CounterStore>,
+    stopping: Mutex<bool>,
+    woken: Condvar,
+    /// Since when changes wait, and why they could not be written.
+    lag: Mutex<Lag>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Lag {
+    since: Option<Instant>,
+    trouble: Option<String>,
+}
+
+impl Flusher {
+    #[must_use]
+    pub fn start(engine: Arc<Engine>, store: Arc<dyn CounterStore>, interval: Duration) -> Self {
+        let shared = Arc::new(Shared {
+            engine,
+            store,
+            stopping: Mutex::new(false),
+            woken: Condvar::new(),
+            lag: Mutex::new(Lag { since: Some(Instant::now()), trouble: None }),
+        });
+        let running = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("quotagate-flush".to_owned());
+        let thread = thread.spawn(move || running.run(interval)).ok();
+        Self { shared, thread: Mutex::new(thread) }
+    }
+
+    /// How long ago usage was last written in full.
+    #[must_use]
+    pub fn lag(&self) -> Duration {
+        self.shared.lag.lock().since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Why the last write failed, if it did.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.lag.lock().trouble.clone()
+    }
+
+    /// Writes what is left and makes it durable; nothing is written afterwards.
+    pub fn stop(&self) -> Result<(), StoreError> {
+        *self.shared.stopping.lock() = true;
+        self.shared.woken.notify_all();
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic of the thread is in the log; what it left is written here.
+            _ = thread.join();
+        }
+        self.shared.write()?;
+        self.shared.store.sync()
+    }
+}
+
+impl Shared {
+    fn run(&self, interval: Duration) {
+        let mut synced = Instant::now();
+        let mut stopping = self.stopping.lock();
+        while !*stopping {
+            self.woken.wait_for(&mut stopping, interval);
+            parking_lot::MutexGuard::unlocked(&mut stopping, || {
+                let written = self.write().and_then(|()| {
+                    if synced.elapsed() < SYNC_EVERY {
+                        return Ok(());
+                    }
+                    synced = Instant::now();
+                    self.store.sync()
+                });
+                self.note(written);
+            });
+        }
+    }
+
+    fn note(&self, written: Result<(), StoreError>) {
+        let mut lag = self.lag.lock();
+        match written {
+            Ok(()) => *lag = Lag { since: Some(Instant::now()), trouble: None },
+            Err(error) => {
+                if lag.trouble.is_none() {
+                    tracing::error!(%error, "usage could not be written");
+                }
+                lag.trouble = Some(error.to_string());
+            }
+        }
+    }
+
+    fn write(&self) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let mut accounts: Vec<AccountId> = Vec::new();
+        let mut batch = Vec::new();
+        self.engine.drain_dirty(|account, pairs| {
+            accounts.push(account.clone());
+            batch.extend(pairs);
+        });
+        gauge!("quotagate_flush_dirty_records").set(accounts.len() as f64);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let written = self.store.put_batch(&batch);
+        if written.is_err() {
+            self.engine.mark_dirty(&accounts);
+        }
+        histogram!("quotagate_flush_seconds").record(begun.elapsed().as_secs_f64());
+        written
+    }
+}
