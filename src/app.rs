@@ -9,7 +9,7 @@ use crate::ids::Ids;
 use crate::services::boot::{self, BootReport};
 use crate::services::flush::Flusher;
 use crate::services::policies::{self, NewRevision, Source, Warnings};
-use crate::services::{Context, Error, Services};
+use crate::services::{Context, Error, Services, follow};
 use crate::store::embedded::{self, EmbeddedStore, StartReport};
 use crate::store::{AdminStore, CounterStore, StoreError};
 use actix_web::dev::ServerHandle;
@@ -93,9 +93,9 @@ impl App {
         let clock = Arc::new(make_clock(clock::start_ms(wall_ms, last_ms, accept)?));
 
         // ORDER: the engine follows before the first commit.
-        let following = boot::follow(&store, &engine);
+        let following = follow(&store, &engine);
         let admin: Arc<dyn AdminStore> = store.clone();
-        let services = Services::new(admin, Arc::clone(&engine), Ids::from_system(), config.max_accounts);
+        let services = Services::new(admin, Arc::clone(&engine), Ids::from_system());
         let revision = publish(&services, &config, clock.now_ms())?;
         let flusher = Arc::new(Flusher::start(engine, counters, config.flush_interval));
         let watched = Watched { store: store.clone(), following, flusher: flusher.clone(), recorder };

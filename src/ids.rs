@@ -26,34 +26,50 @@ impl IdKind {
 }
 
 /// Draws ids; seeded from the system, or with a number so that a test draws the same ones again.
-pub struct Ids(Mutex<StdRng>);
+pub struct Ids(Mutex<State>);
+
+struct State {
+    rng: StdRng,
+    /// The number of the last id.
+    last: u128,
+}
 
 impl Ids {
     /// Panics: the system gives no randomness.
     #[must_use]
     pub fn from_system() -> Self {
-        Self(Mutex::new(rand::make_rng()))
+        Self::with(rand::make_rng())
     }
 
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        Self(Mutex::new(StdRng::seed_from_u64(seed)))
+        Self::with(StdRng::seed_from_u64(seed))
     }
 
-    /// An id that sorts by the time it was drawn at: 48 bits of milliseconds, then 80 random ones.
+    fn with(rng: StdRng) -> Self {
+        Self(Mutex::new(State { rng, last: 0 }))
+    }
+
+    /// An id that sorts after those drawn before: 48 bits of milliseconds, then 80 random ones.
     #[must_use]
     pub fn draw(&self, kind: IdKind, now: i64) -> CompactString {
-        let (high, low): (u16, u64) = {
-            let mut rng = self.0.lock();
-            (rng.next_u32() as u16, rng.next_u64())
-        };
-        let time = u128::from(now.max(0).unsigned_abs()) & ((1 << 48) - 1);
-        let number = time << 80 | u128::from(high) << 64 | u128::from(low);
+        let number = self.number(now);
         let mut id = CompactString::from(kind.prefix());
         for digit in (0..26).rev() {
             id.push(char::from(ALPHABET[(number >> (digit * 5)) as usize & 31]));
         }
         id
+    }
+
+    fn number(&self, now: i64) -> u128 {
+        let mut state = self.0.lock();
+        let time = u128::from(now.max(0).unsigned_abs()) & ((1 << 48) - 1);
+        let (high, low) = (state.rng.next_u32() & 0xFFFF, state.rng.next_u64());
+        let drawn = time << 80 | u128::from(high) << 64 | u128::from(low);
+        // Of the same millisecond, or of a clock behind: a random step on from the last.
+        let number = if drawn > state.last { drawn } else { state.last + 1 + u128::from(low >> 32) };
+        state.last = number;
+        number
     }
 }
 
@@ -62,10 +78,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_sort_by_time_and_carry_their_kind() {
+    fn ids_sort_as_they_were_drawn_and_carry_their_kind() {
         let ids = Ids::seeded(7);
 
-        let drawn: Vec<_> = [1, 2, 1_700_000_000_000, 1_700_000_000_001].map(|at| ids.draw(IdKind::Clamp, at)).into();
+        let drawn: Vec<_> = [1, 2, 1_700_000_000_000, 1_700_000_000_001, 1_700_000_000_001, 9]
+            .map(|at| ids.draw(IdKind::Clamp, at))
+            .into();
 
         assert!(drawn.is_sorted());
         assert!(drawn.iter().all(|id| id.starts_with("cl_") && id.len() == 29));

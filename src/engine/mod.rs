@@ -164,6 +164,18 @@ impl Engine {
         self.shards.len()
     }
 
+    /// The most of them there may be.
+    #[must_use]
+    pub fn most_accounts(&self) -> usize {
+        self.options.most_accounts
+    }
+
+    /// The latest time that a main account's record has seen. None: unknown, or it has seen none.
+    #[must_use]
+    pub fn seen(&self, main: &str) -> Option<i64> {
+        self.shards.with_main(main, |record| record.seen).filter(|&seen| seen != i64::MIN)
+    }
+
     /// Allow or deny; all of it or nothing.
     ///
     /// Errors: as SEMANTICS, sections 4 and 5; nothing was charged then.

@@ -3,8 +3,8 @@
 use super::metrics::Metrics;
 use crate::clock::Clock;
 use crate::engine::Engine;
+use crate::services::Following;
 use crate::services::Services;
-use crate::services::boot::Following;
 use crate::services::flush::Flusher;
 use crate::store::embedded::EmbeddedStore;
 use metrics_exporter_prometheus::PrometheusHandle;

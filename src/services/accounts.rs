@@ -189,8 +189,9 @@ impl Services {
             return Err(Error::conflict("account_exists", format!("account {id:?} exists already")));
         }
         // An account that the engine made by itself takes its place already.
-        if self.engine.accounts() >= self.most_accounts && self.engine.main_of(id.as_str()).is_none() {
-            return Err(Error::TableFull { what: "accounts", most: self.most_accounts });
+        let most = self.engine.most_accounts();
+        if self.engine.accounts() >= most && self.engine.main_of(id.as_str()).is_none() {
+            return Err(Error::TableFull { what: "accounts", most });
         }
         Ok(())
     }

@@ -1,18 +1,16 @@
-//! The engine is derived: built from the store at the start, then told of every committed change.
+//! The engine is derived: this builds it from the store, at the start.
 
-use super::facts::{self, Facts, facts_of, payments_of, read_facts};
+use super::facts::{self, Facts, facts_of, payments_of};
 use super::policies::{read_active, read_identities, read_policy};
 use super::records::{AccountRecord, Role};
-use super::{Error, keys, stored};
+use super::{Error, Internal, stored, usage};
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::ledger::Timeline;
 use crate::domain::policy::{Policy, Tier, Unit, UnlistedResources};
-use crate::engine::{Engine, Identities, Options, RestoreReport};
-use crate::store::embedded::EmbeddedStore;
-use crate::store::{AdminStore, Changeset, CounterStore, Key, Table, Write};
-use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use crate::engine::{self, Engine, Identities, Options, RestoreReport};
+use crate::store::{AdminStore, CounterStore, Key, Table};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What the engine was built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,7 +42,9 @@ pub fn engine(
     let engine = Engine::with_identities(Arc::new(policy), report.revision, &identities, options);
     put_accounts(store, &engine, &mut report)?;
     engine.set_clamps(facts::clamps(store)?);
+    // ORDER: usage is read in the light of the accounts and the active revision, and resets in that of the usage.
     report.usage = restore_usage(counters, &engine, accept_until)?;
+    usage::redo_resets(store, &engine)?;
     Ok((Arc::new(engine), report))
 }
 
@@ -71,7 +71,6 @@ fn put_accounts(store: &dyn AdminStore, engine: &Engine, report: &mut BootReport
     })
 }
 
-/// Usage comes back last: its records are read in the light of the accounts and the active revision.
 fn restore_usage(
     counters: &dyn CounterStore,
     engine: &Engine,
@@ -83,27 +82,23 @@ fn restore_usage(
     Ok(RestoreReport { damaged: report.damaged + damaged, ..report })
 }
 
-fn account_id(key: &Key) -> Result<AccountId, Error> {
+pub(super) fn account_id(key: &Key) -> Result<AccountId, Error> {
     key.read().text().and_then(|id| AccountId::parse(&id).ok()).ok_or_else(|| {
-        super::Internal::Record { table: Table::Accounts, key: key.clone(), why: "not an account id".to_owned() }.into()
+        Internal::Record { table: Table::Accounts, key: key.clone(), why: "not an account id".to_owned() }.into()
     })
 }
 
-fn put(engine: &Engine, id: &AccountId, facts: Facts) -> Result<(), Error> {
+/// Tells the engine of an account.
+pub(super) fn put(to: &Engine, id: &AccountId, facts: Facts) -> Result<(), Error> {
     let put = match facts {
-        Facts::Main(facts) => engine.put_main(id, facts),
-        Facts::Sub { main, facts } => engine.put_sub(id, &main, facts),
+        Facts::Main(facts) => to.put_main(id, facts),
+        Facts::Sub { main, facts } => to.put_sub(id, &main, facts),
     };
     match put {
         Ok(true) => Ok(()),
-        Ok(false) => Err(super::Internal::Engine { account: id.clone() }.into()),
-        Err(crate::engine::AccountsFull) => Err(Error::TableFull { what: "accounts", most: engine.accounts() }),
+        Ok(false) => Err(Internal::Engine { account: id.clone() }.into()),
+        Err(engine::AccountsFull) => Err(Error::TableFull { what: "accounts", most: to.most_accounts() }),
     }
-}
-
-/// Whose override a write is about. Overrides are never deleted.
-fn account_of(write: &Write) -> Option<AccountId> {
-    AccountId::parse(write.value.as_ref()?.get("account")?.as_str()?).ok()
 }
 
 /// What is active before the first publish: one tier and nothing to ask for.
@@ -124,111 +119,5 @@ fn no_policy() -> Policy {
         groups: Vec::new(),
         canonical_json: "{}".to_owned(),
         content_hash: [0; 32],
-    }
-}
-
-/// Tells the engine of every change from now on. Call it before the first commit.
-pub fn follow(store: &Arc<EmbeddedStore>, engine: &Arc<Engine>) -> Following {
-    let weak = Arc::downgrade(store);
-    let store_of_follower: Weak<dyn AdminStore> = weak;
-    let follower = Follower::new(store_of_follower, Arc::clone(engine));
-    let following = follower.following.clone();
-    store.on_apply(Box::new(move |seq, change| follower.apply(seq, change)));
-    following
-}
-
-/// Whether the engine still follows: for readiness.
-#[derive(Debug, Clone, Default)]
-pub struct Following(Arc<Mutex<Option<String>>>);
-
-impl Following {
-    /// The first change that could not be told to the engine, and why: only a restart mends that.
-    #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        self.0.lock().clone()
-    }
-}
-
-/// Hands changes on to the engine.
-pub struct Follower {
-    /// Weak: the store owns the callback that owns this.
-    store: Weak<dyn AdminStore>,
-    engine: Arc<Engine>,
-    following: Following,
-}
-
-impl Follower {
-    #[must_use]
-    pub fn new(store: Weak<dyn AdminStore>, engine: Arc<Engine>) -> Self {
-        Self { store, engine, following: Following::default() }
-    }
-
-    /// Reads back what a committed change touched and tells the engine what it means now.
-    ///
-    /// The store may be ahead of `seq` by what was committed in the same group: telling the engine of a later state
-    /// twice is harmless.
-    pub fn apply(&self, seq: u64, change: &Changeset) {
-        let Some(store) = self.store.upgrade() else { return };
-        let touched = Touched::by(change);
-        if let Err(error) = touched.tell(&*store, &self.engine) {
-            tracing::error!(seq, %error, "the engine could not follow a change");
-            self.following.0.lock().get_or_insert_with(|| format!("change {seq}: {error}"));
-        }
-    }
-}
-
-/// What of the engine a change may have moved.
-#[derive(Default)]
-struct Touched {
-    accounts: BTreeSet<AccountId>,
-    clamps: bool,
-    active: bool,
-}
-
-impl Touched {
-    fn by(change: &Changeset) -> Self {
-        let mut touched = Self::default();
-        for write in &change.writes {
-            match write.table {
-                Table::Accounts => touched.accounts.extend(account_id(&write.key)),
-                Table::Overrides => touched.accounts.extend(account_of(write)),
-                Table::Clamps => touched.clamps = true,
-                Table::Meta => touched.active |= write.key == keys::active(),
-                Table::SubAccounts
-                | Table::Policies
-                | Table::Activations
-                | Table::Drafts
-                | Table::Schedules
-                | Table::Payments
-                | Table::PaymentIds
-                | Table::PaymentEventIds
-                | Table::Operators
-                | Table::Sessions
-                | Table::ApiKeys
-                | Table::RaiseRequests
-                | Table::Secrets
-                | Table::Due
-                | Table::Index
-                | Table::Idempotency => {}
-            }
-        }
-        touched
-    }
-
-    fn tell(&self, store: &dyn AdminStore, engine: &Engine) -> Result<(), Error> {
-        if self.active
-            && let Some(active) = read_active(store)?
-        {
-            engine.activate(Arc::new(read_policy(store, active.value.revision)?), active.value.revision);
-        }
-        if self.clamps {
-            engine.set_clamps(facts::clamps(store)?);
-        }
-        for id in &self.accounts {
-            if let Some(facts) = read_facts(store, id)? {
-                put(engine, id, facts)?;
-            }
-        }
-        Ok(())
     }
 }

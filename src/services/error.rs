@@ -72,10 +72,6 @@ impl Error {
     pub(super) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
         Self::Conflict { code, detail: detail.into(), allowed_transitions: Vec::new() }
     }
-
-    pub(super) fn invalid(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self::Invalid(vec![FieldError::new(pointer, code, detail)])
-    }
 }
 
 impl From<StoreError> for Error {

@@ -6,6 +6,7 @@ use crate::store::Key;
 const TALLY: &str = "tally";
 const OVERRIDES_OF: &str = "overrides_of";
 const LIVE_OVERRIDES: &str = "live_overrides";
+const USAGE_RESETS: &str = "usage_resets";
 const HEAD: &str = "head";
 const DOCUMENT: &str = "document";
 
@@ -16,10 +17,6 @@ pub(super) fn account(id: &AccountId) -> Key {
 /// In `sub_accounts`: the rows that lead from a main account to its sub-accounts.
 pub(super) fn sub_account(main: &AccountId, sub: &AccountId) -> Key {
     Key::build().text(main.as_str()).text(sub.as_str()).finish()
-}
-
-pub(super) fn sub_accounts_of(main: &AccountId) -> Key {
-    Key::text(main.as_str())
 }
 
 /// In `index`.
@@ -55,6 +52,17 @@ pub(super) fn override_in(row: &Key) -> Option<String> {
     parts.text()?;
     parts.text()?;
     parts.text()
+}
+
+/// In `index`: when the usage of a main account, or of one group or limit of it, was last reset.
+///
+/// An empty group or limit stands for all of them.
+pub(super) fn usage_reset(main: &AccountId, group: &str, limit: &str) -> Key {
+    Key::build().text(USAGE_RESETS).text(main.as_str()).text(group).text(limit).finish()
+}
+
+pub(super) fn usage_resets() -> Key {
+    Key::text(USAGE_RESETS)
 }
 
 /// In `meta`: changed with every clamp that is made, so that two at once cannot both take the last place.

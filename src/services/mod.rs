@@ -1,13 +1,14 @@
 //! The control plane's use cases: one function each, from a checked request to one durable change.
 //!
 //! Owns: who may be what (accounts, caps, overrides, clamps, revisions), the bounds of it all, what the records mean
-//! ([`records`]), the audit entry of every change, and how the engine follows the store ([`boot`]).
+//! ([`records`]), the audit entry of every change, how the engine is built from the store ([`boot`]) and follows it
+//! ([`follow`]).
 //! Deliberately absent: HTTP, permissions, a clock (`Context::now`), decisions (the engine's own).
 //!
 //! Everything here blocks on the store: call it from the blocking pool, never on an async thread.
 //!
 //! INVARIANT: nothing here tells the engine anything. A change is committed, and what it means reaches the engine
-//! through [`boot::Follower::apply`], which reads it back from the store; so a restart gives the same engine.
+//! through [`Follower::apply`], which reads it back from the store; so a restart gives the same engine.
 
 pub mod accounts;
 pub mod audit;
@@ -20,6 +21,7 @@ mod context;
 mod error;
 mod facts;
 pub mod flush;
+mod follow;
 mod keys;
 pub mod overrides;
 pub mod policies;
@@ -29,10 +31,12 @@ mod stored;
 pub mod sub_accounts;
 pub mod tier;
 pub mod tiers;
+pub mod usage;
 
 pub use crate::store::{ActorKind, Origin};
 pub use context::{Context, Done, IdempotencyRequest};
 pub use error::{Error, FieldError, Internal};
+pub use follow::{Follower, Following, follow};
 pub use stored::Stored;
 
 use crate::engine::Engine;
@@ -60,14 +64,13 @@ pub struct Services {
     store: Arc<dyn AdminStore>,
     engine: Arc<Engine>,
     ids: Ids,
-    most_accounts: usize,
 }
 
 impl Services {
-    /// `most_accounts` is the engine's own bound, so that an account is refused before it is written.
+    /// The engine must be the one that follows the store.
     #[must_use]
-    pub fn new(store: Arc<dyn AdminStore>, engine: Arc<Engine>, ids: Ids, most_accounts: usize) -> Self {
-        Self { store, engine, ids, most_accounts }
+    pub fn new(store: Arc<dyn AdminStore>, engine: Arc<Engine>, ids: Ids) -> Self {
+        Self { store, engine, ids }
     }
 
     /// The engine that follows the store.

@@ -58,6 +58,16 @@ pub struct ActivePolicy {
     pub policy: Arc<Policy>,
 }
 
+/// A revision that is to become the active one.
+struct Turn<'a> {
+    /// The pointer as it was read.
+    before: Option<&'a Stored<ActiveRecord>>,
+    last_revision: u64,
+    revision: u64,
+    policy: &'a Policy,
+    reason: &'a str,
+}
+
 /// Publishes a whole document as the next revision, which is active at once.
 ///
 /// Errors: every error of the document with its pointer; the same content as the active revision's.
@@ -88,9 +98,14 @@ pub fn activate(services: &Services, context: &Context, revision: u64, reason: &
         }
         let policy = read_policy(&*services.store, revision)?;
         let change = Change::new("policy.activate", subject(revision));
-        let last_revision = active.value.last_revision;
-        let (change, activation) =
-            services.activation(change, context, (Some(&active), last_revision), (revision, &policy), reason)?;
+        let turn = Turn {
+            last_revision: active.value.last_revision,
+            before: Some(&active),
+            revision,
+            policy: &policy,
+            reason,
+        };
+        let (change, activation) = services.activation(context, change, &turn)?;
         Ok(Plan::Change { value: Published { head: head.value, activation }, change })
     })
 }
@@ -210,7 +225,6 @@ impl Services {
     }
 
     fn head(&self, revision: u64) -> Result<Stored<RevisionRecord>, Error> {
-        // Numbers begin at 1, and 0 has no place among the keys of those that count down.
         stored::read(&*self.store, Table::Policies, &keys::revision(revision))?
             .ok_or_else(|| Error::not_found("revision", revision))
     }
@@ -248,25 +262,20 @@ impl Services {
             .expect(Table::Policies, keys::revision(last_revision), None)
             .put(Table::Policies, keys::revision(last_revision), &head)?
             .put(Table::Policies, keys::document(last_revision), document)?;
-        let (change, activation) = self.activation(
-            change,
-            context,
-            (active.as_ref(), last_revision),
-            (last_revision, &parsed.policy),
-            reason,
-        )?;
+        let turn =
+            Turn { before: active.as_ref(), last_revision, revision: last_revision, policy: &parsed.policy, reason };
+        let (change, activation) = self.activation(context, change, &turn)?;
         Ok(Plan::Change { value: Published { head, activation }, change })
     }
 
     /// Adds to a change that a revision becomes the active one. It rests on the pointer as it was read.
     fn activation(
         &self,
-        change: Change,
         context: &Context,
-        (before, last_revision): (Option<&Stored<ActiveRecord>>, u64),
-        (revision, policy): (u64, &Policy),
-        reason: &str,
+        change: Change,
+        turn: &Turn<'_>,
     ) -> Result<(Change, ActivationRecord), Error> {
+        let Turn { before, last_revision, revision, policy, reason } = *turn;
         // INVARIANT: read after the pointer, and changed only together with it: if the pointer is still as it was
         // when this is committed, so are these.
         let identities = read_identities(&*self.store)?.activate(policy);

@@ -131,6 +131,12 @@ pub enum ScopeRecord {
     Account(AccountId),
 }
 
+/// `index`, by (`usage_resets`, main account, group, limit).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResetRecord {
+    pub at_ms: i64,
+}
+
 /// `meta`, `clamps`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClampsRecord {

@@ -1,0 +1,132 @@
+//! Every committed change reaches the engine here, as what its records mean now.
+
+use super::boot::{account_id, put};
+use super::facts::{self, read_facts};
+use super::policies::{read_active, read_policy};
+use super::{Error, keys, usage};
+use crate::domain::ids::AccountId;
+use crate::engine::Engine;
+use crate::store::embedded::EmbeddedStore;
+use crate::store::{AdminStore, Changeset, Key, Table, Write};
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+
+/// Tells the engine of every change from now on. Call it before the first commit.
+///
+/// ORDER: close the store before letting go of it while changes may be on their way, or the last hold on it may be the
+/// one that its own committer takes here.
+pub fn follow(store: &Arc<EmbeddedStore>, engine: &Arc<Engine>) -> Following {
+    let weak = Arc::downgrade(store);
+    let store_of_follower: Weak<dyn AdminStore> = weak;
+    let follower = Follower::new(store_of_follower, Arc::clone(engine));
+    let following = follower.following.clone();
+    store.on_apply(Box::new(move |seq, change| follower.apply(seq, change)));
+    following
+}
+
+/// Whether the engine still follows: for readiness.
+#[derive(Debug, Clone, Default)]
+pub struct Following(Arc<Mutex<Option<String>>>);
+
+impl Following {
+    /// The first change that could not be told to the engine, and why: only a restart mends that.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.0.lock().clone()
+    }
+}
+
+/// Hands changes on to the engine.
+pub struct Follower {
+    /// Weak: the store owns the callback that owns this.
+    store: Weak<dyn AdminStore>,
+    engine: Arc<Engine>,
+    following: Following,
+}
+
+impl Follower {
+    #[must_use]
+    pub fn new(store: Weak<dyn AdminStore>, engine: Arc<Engine>) -> Self {
+        Self { store, engine, following: Following::default() }
+    }
+
+    /// Reads back what a committed change touched and tells the engine what it means now.
+    ///
+    /// The store may be ahead of `seq` by what was committed in the same group: telling the engine of a later state
+    /// twice is harmless.
+    pub fn apply(&self, seq: u64, change: &Changeset) {
+        let Some(store) = self.store.upgrade() else { return };
+        let touched = Touched::by(change);
+        if let Err(error) = touched.tell(&*store, &self.engine) {
+            tracing::error!(seq, %error, "the engine could not follow a change");
+            self.following.0.lock().get_or_insert_with(|| format!("change {seq}: {error}"));
+        }
+    }
+}
+
+/// What of the engine a change may have moved.
+#[derive(Default)]
+struct Touched {
+    accounts: BTreeSet<AccountId>,
+    clamps: bool,
+    active: bool,
+    resets: Vec<Key>,
+}
+
+impl Touched {
+    fn by(change: &Changeset) -> Self {
+        let mut touched = Self::default();
+        for write in &change.writes {
+            match write.table {
+                Table::Accounts => touched.accounts.extend(account_id(&write.key)),
+                Table::Overrides => touched.accounts.extend(account_of(write)),
+                Table::Index if usage::is_reset(&write.key) => touched.resets.push(write.key.clone()),
+                Table::Index => {}
+                Table::Clamps => touched.clamps = true,
+                Table::Meta => touched.active |= write.key == keys::active(),
+                Table::SubAccounts
+                | Table::Policies
+                | Table::Activations
+                | Table::Drafts
+                | Table::Schedules
+                | Table::Payments
+                | Table::PaymentIds
+                | Table::PaymentEventIds
+                | Table::Operators
+                | Table::Sessions
+                | Table::ApiKeys
+                | Table::RaiseRequests
+                | Table::Secrets
+                | Table::Due
+                | Table::Idempotency => {}
+            }
+        }
+        touched
+    }
+
+    fn tell(&self, store: &dyn AdminStore, engine: &Engine) -> Result<(), Error> {
+        if self.active
+            && let Some(active) = read_active(store)?
+        {
+            engine.activate(Arc::new(read_policy(store, active.value.revision)?), active.value.revision);
+        }
+        if self.clamps {
+            engine.set_clamps(facts::clamps(store)?);
+        }
+        for id in &self.accounts {
+            if let Some(facts) = read_facts(store, id)? {
+                put(engine, id, facts)?;
+            }
+        }
+        for row in &self.resets {
+            usage::reset_by(store, engine, row)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whose override a write is about. Overrides are never deleted.
+fn account_of(write: &Write) -> Option<AccountId> {
+    AccountId::parse(write.value.as_ref()?.get("account")?.as_str()?).ok()
+}

@@ -1,0 +1,12 @@
+//! The control plane's use cases over a real store, and what they do to decisions.
+
+mod accounts;
+mod caps;
+mod changes;
+mod clamps;
+mod harness;
+mod overrides;
+mod policies;
+mod rebuilt;
+mod tier;
+mod usage;
