@@ -8,8 +8,12 @@
 //! control-plane request is made of), `floor` (what every request passes), `openapi`, `server`.
 
 mod access_log;
+mod accounts;
+mod audit;
 mod body;
+mod caps;
 mod change;
+mod clamps;
 mod decisions;
 mod docs;
 mod error;
@@ -18,7 +22,9 @@ mod health;
 mod idempotency;
 mod metrics;
 pub mod openapi;
+mod overrides;
 mod paths;
+mod policies;
 mod problem;
 mod query;
 mod reply;
@@ -28,6 +34,11 @@ mod routes;
 mod schema;
 pub mod server;
 pub mod state;
+mod sub_accounts;
 #[cfg(feature = "manual-clock")]
 mod test_clock;
+mod tier;
+mod tiers;
+mod usage;
+mod views;
 mod wire;

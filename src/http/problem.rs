@@ -52,6 +52,10 @@ codes! {
     ReservationEnded CONFLICT "Reservation ended",
     /// An account with this id exists already.
     AccountExists CONFLICT "Account exists",
+    /// This goes to the main account, and the account is a sub-account.
+    NotAMainAccount CONFLICT "Not a main account",
+    /// This goes to a sub-account, and the account is a main account.
+    NotASubAccount CONFLICT "Not a sub-account",
     /// The override has ended and cannot be changed any more.
     OverrideEnded CONFLICT "Override ended",
     /// Another override of the same account and limit covers a part of the same time.

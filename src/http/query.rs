@@ -90,6 +90,10 @@ impl Read {
 }
 
 impl<F: Send + 'static> List<F> {
+    pub(crate) fn filter(&self) -> &F {
+        &self.filter
+    }
+
     /// Reads the page where blocking is fine, and answers it.
     pub(crate) async fn run<T: Send + 'static, V: Serialize>(
         self,

@@ -3,7 +3,8 @@
 use super::access_log::AccessLog;
 use super::paths;
 use super::problem::{Place, Problem};
-use super::{decisions, docs, health, reservations};
+use super::{accounts, audit, caps, clamps, decisions, docs, health, overrides, policies, reservations};
+use super::{sub_accounts, tier, tiers, usage};
 use actix_web::web;
 use tracing_actix_web::TracingLogger;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -22,6 +23,42 @@ pub(super) fn hot(routes: &mut ServiceConfig<'_>) {
 /// All other routes, each request of which is logged.
 pub(super) fn control(routes: &mut ServiceConfig<'_>) {
     routes.service(docs::document).service(health::healthz).service(health::readyz).service(health::scrape);
+    routes
+        .service(accounts::create)
+        .service(accounts::list)
+        .service(accounts::read)
+        .service(accounts::update)
+        .service(accounts::suspend)
+        .service(accounts::resume)
+        .service(sub_accounts::create)
+        .service(sub_accounts::list)
+        .service(caps::read)
+        .service(caps::replace)
+        .service(tier::read)
+        .service(tier::pin)
+        .service(tier::unpin)
+        .service(usage::limits)
+        .service(usage::read)
+        .service(usage::reset);
+    routes
+        .service(overrides::create)
+        .service(overrides::list)
+        .service(overrides::read)
+        .service(overrides::revoke)
+        .service(clamps::create)
+        .service(clamps::list)
+        .service(clamps::read)
+        .service(clamps::remove);
+    routes
+        .service(policies::publish)
+        .service(policies::list)
+        .service(policies::read)
+        .service(policies::activate)
+        .service(policies::active)
+        .service(policies::activations)
+        .service(tiers::list)
+        .service(tiers::set_quota)
+        .service(audit::list);
 }
 
 /// Everything that the server answers.

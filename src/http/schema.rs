@@ -1,5 +1,6 @@
 //! How the vocabulary looks in the OpenAPI document: each name and quantity with its grammar and bounds.
 
+use super::views::Time;
 use super::wire::{TtlMs, Units};
 use crate::domain::ids::{AccountId, Currency, PaymentRef, PolicyId, ReservationId, ResourceName};
 use crate::domain::quantity::{Amount, MAX_AMOUNT, MAX_RESERVATION_TTL_MS, Quota};
@@ -66,6 +67,15 @@ named!(
     "TtlMs",
     integer(1, MAX_RESERVATION_TTL_MS.unsigned_abs(), 60_000)
         .description(Some("A time to live in milliseconds, at most 24 h."))
+);
+named!(
+    Time,
+    "Time",
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+        .description(Some("A time: RFC 3339, any offset; what is finer than a millisecond is cut off."))
+        .examples([json!("2027-01-31T00:00:00Z")])
 );
 named!(
     Units,

@@ -1,0 +1,197 @@
+//! The tiers of the active revision, with every quota; and changing one quota.
+
+use super::change::{Change, ChangeQuery, IfMatch};
+use super::policies::PublishedAnswer;
+use super::problem::Problem;
+use super::query::Read;
+use super::reply;
+use super::views::id_in_path;
+use crate::domain::account::LimitKey;
+use crate::domain::ids::{Currency, PolicyId};
+use crate::domain::policy::{Group, Limit, Policy, ReachedBy, Rule, Titles};
+use crate::domain::quantity::Quota;
+use crate::services::tiers::{self, NewTierQuota};
+use crate::services::{Error, policies};
+use actix_web::web::Path;
+use actix_web::{HttpResponse, get, put};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// The tiers of the active revision.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Tiers)]
+pub(crate) struct TiersAnswer {
+    #[schema(example = 7)]
+    revision: u64,
+    /// What accounts have that reached nothing and were given nothing.
+    default_tier: PolicyId,
+    /// Lowest first.
+    tiers: Vec<TierAnswer>,
+}
+
+/// A class of accounts.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Tier)]
+pub(crate) struct TierAnswer {
+    id: PolicyId,
+    /// From 0; of two tiers that an account has a right to, the higher rank wins.
+    #[schema(example = 1)]
+    rank: usize,
+    /// By language.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(required = false, value_type = BTreeMap<String, String>, example = json!({"en": "Paid"}))]
+    title: Titles,
+    /// How payments and age reach it; absent: only an operator can set it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reached_by: Option<ReachedByAnswer>,
+    /// How long it is kept once it is no longer reached.
+    #[schema(example = 2_592_000_000_i64)]
+    grace_ms: i64,
+    quotas: Vec<TierQuotaAnswer>,
+}
+
+/// Every condition that is given must hold.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReachedBy)]
+pub(crate) struct ReachedByAnswer {
+    /// Minor units; any one of the currencies suffices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<BTreeMap<String, u64>>, example = json!({"CNY": 1}))]
+    net_paid_at_least: Option<BTreeMap<Currency, u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    account_age_at_least_ms: Option<i64>,
+}
+
+/// One quota of a tier.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TierQuota)]
+pub(crate) struct TierQuotaAnswer {
+    group: PolicyId,
+    limit: PolicyId,
+    /// Absent for concurrency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "requests")]
+    unit: Option<PolicyId>,
+    /// Absent for concurrency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 60000)]
+    window_ms: Option<i64>,
+    /// Absent for concurrency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "sliding_window")]
+    algorithm: Option<&'static str>,
+    quota: Quota,
+    /// Where the policy names one (token buckets).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    burst: Option<u64>,
+}
+
+impl TiersAnswer {
+    fn of(policy: &Policy, revision: u64) -> Self {
+        let tier = |rank: usize| {
+            let tier = &policy.tiers[rank];
+            let limits = policy.groups.iter().flat_map(|group| group.limits.iter().map(move |limit| (group, limit)));
+            TierAnswer {
+                id: tier.id.clone(),
+                rank,
+                title: tier.title.clone(),
+                reached_by: tier.reached_by.as_ref().map(|ReachedBy { net_paid_at_least, account_age_at_least_ms }| {
+                    ReachedByAnswer {
+                        net_paid_at_least: net_paid_at_least.clone(),
+                        account_age_at_least_ms: *account_age_at_least_ms,
+                    }
+                }),
+                grace_ms: tier.grace_ms,
+                quotas: limits.map(|(group, limit)| TierQuotaAnswer::of(policy, group, limit, rank)).collect(),
+            }
+        };
+        Self {
+            revision,
+            default_tier: policy.tiers[policy.default_tier].id.clone(),
+            tiers: (0..policy.tiers.len()).map(tier).collect(),
+        }
+    }
+}
+
+impl TierQuotaAnswer {
+    fn of(policy: &Policy, group: &Group, limit: &Limit, rank: usize) -> Self {
+        let (unit, window_ms, algorithm) = match limit.rule {
+            Rule::Concurrency => (None, None, None),
+            Rule::Rate { unit, window_ms, algorithm } => {
+                (Some(policy.units[unit].id.clone()), Some(window_ms), Some(algorithm.as_str()))
+            }
+        };
+        Self {
+            group: group.id.clone(),
+            limit: limit.id.clone(),
+            unit,
+            window_ms,
+            algorithm,
+            quota: limit.quotas[rank],
+            burst: limit.bursts.as_ref().map(|bursts| bursts[rank]),
+        }
+    }
+}
+
+/// A quota to set.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "expected a JSON object")]
+#[schema(example = json!({"quota": 600, "reason": "more GPUs"}))]
+pub(crate) struct TierQuotaRequest {
+    quota: Quota,
+    #[serde(default)]
+    #[schema(max_length = 500)]
+    reason: String,
+}
+
+/// List the tiers
+///
+/// Of the active revision, with every quota. The `ETag` is that of the active revision.
+#[utoipa::path(
+    operation_id = "listTiers",
+    tag = "policies",
+    responses((status = 200, description = "The tiers", body = TiersAnswer)),
+)]
+#[get("/v1/tiers")]
+pub(crate) async fn list(reading: Read) -> Result<HttpResponse, Problem> {
+    let none = || Error::NotFound { what: "the active revision", id: String::new() };
+    let active = reading.run(move |services, _| policies::active(services)?.ok_or_else(none)).await?;
+    reply::tagged(&TiersAnswer::of(&active.value.policy, active.value.active.revision), active.revision)
+}
+
+/// Set one quota of a tier
+///
+/// Publishes the next revision in one step: the active document with this quota in it, checked as a whole. It holds
+/// from the next decision on, with what was used still counted.
+#[utoipa::path(
+    operation_id = "setTierQuota",
+    tag = "policies",
+    params(
+        ("tier" = PolicyId, Path, example = "paid"),
+        ("group" = PolicyId, Path, example = "text.m2"),
+        ("limit" = PolicyId, Path, example = "rpm"),
+        ChangeQuery, IfMatch,
+    ),
+    request_body = TierQuotaRequest,
+    responses(
+        (status = 200, description = "Published and active", body = PublishedAnswer),
+        (status = 409, description = "`unchanged`: the quota is that already"),
+    ),
+)]
+#[put("/v1/tiers/{tier}/quotas/{group}/{limit}")]
+pub(crate) async fn set_quota(
+    path: Path<(String, String, String)>,
+    change: Change<TierQuotaRequest>,
+) -> Result<HttpResponse, Problem> {
+    let (tier, group, limit) = &*path;
+    let tier = id_in_path("tier", tier)?;
+    let key = LimitKey { group: id_in_path("group", group)?, limit: id_in_path("limit", limit)? };
+    let work = |services: &_, context: &_, TierQuotaRequest { quota, reason }| {
+        tiers::set_quota(services, context, &NewTierQuota { tier, key, quota, reason })
+    };
+    reply::changed(change.run(work).await?, PublishedAnswer::from)
+}
