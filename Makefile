@@ -1,7 +1,7 @@
 DEMO = cargo run --release -- simulate --policy policies/minimax.yaml \
 	--trace tests/data/AzureLLMInferenceTrace_code.csv --resource MiniMax-M2
 
-.PHONY: demo test check help clean
+.PHONY: demo test check openapi schemathesis help clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -17,6 +17,13 @@ test: ## all tests
 check: ## formatting and lints
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+
+openapi: ## write openapi/openapi.json anew
+	cargo run --quiet -- openapi > openapi/openapi.json
+
+schemathesis: ## thousands of made-up requests against a server of its own (python3)
+	cargo build
+	tests/schemathesis.sh
 
 clean: ## what was built
 	cargo clean

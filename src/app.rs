@@ -47,8 +47,8 @@ pub enum AppError {
     Boot(Error),
     #[error("cannot read the policy `{}`: {why}", .file.display())]
     PolicyFile { file: PathBuf, why: io::Error },
-    #[error("cannot publish the policy: {0}")]
-    Policy(Error),
+    #[error("cannot publish {policy}: {}", in_full(.error))]
+    Policy { policy: String, error: Error },
     #[error("cannot run the server: {0}")]
     Server(#[from] io::Error),
 }
@@ -206,9 +206,17 @@ fn make_clock(start_ms: i64) -> Clock {
     Clock::manual(start_ms)
 }
 
+/// Every finding on a line of its own, where there are some.
+fn in_full(error: &Error) -> String {
+    let Error::Invalid(errors) = error else { return error.to_string() };
+    errors.iter().map(|error| format!("\n  {}: {}", error.pointer, error.detail)).collect()
+}
+
 /// Makes the policy that was asked for active, or the built-in one where there is none. Returns the active revision.
 fn publish(services: &Services, config: &Config, now: i64) -> Result<u64, AppError> {
-    let active = policies::active(services).map_err(AppError::Policy)?;
+    let named = config.policy.as_ref().map(|file| format!("the policy `{}`", file.display()));
+    let policy = named.unwrap_or_else(|| "the built-in policy".to_owned());
+    let active = policies::active(services).map_err(AppError::Boot)?;
     let text = match &config.policy {
         Some(file) => std::fs::read_to_string(file).map_err(|why| AppError::PolicyFile { file: file.clone(), why })?,
         None if active.is_none() => BUILT_IN_POLICY.to_owned(),
@@ -224,6 +232,6 @@ fn publish(services: &Services, config: &Config, now: i64) -> Result<u64, AppErr
     };
     let new = NewRevision { source: Source::Text(text), reason, warnings: Warnings::Told };
     let context = Context { if_match: active.map(|active| active.revision), ..Context::system(now) };
-    let published = policies::publish(services, &context, &new).map_err(AppError::Policy)?;
+    let published = policies::publish(services, &context, &new).map_err(|error| AppError::Policy { policy, error })?;
     Ok(published.value.activation.revision)
 }

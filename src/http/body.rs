@@ -8,10 +8,14 @@ use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut, Data};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
+use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 
 /// Bytes of a refused body that are read and dropped, so that the caller sees the answer and keeps its connection.
@@ -112,11 +116,35 @@ fn broken(error: PayloadError) -> Problem {
     Problem::new(Code::InvalidHttp, format!("the body could not be read: {error}"))
 }
 
-/// Reads JSON as a `T`.
+/// Reads a JSON object as a `T`.
 ///
 /// Errors: 400 where it is not JSON, 422 with a pointer where it is not a `T`.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|_| explain::<T>(bytes))
+    serde_json::from_slice(bytes).map(|Object(value)| value).map_err(|_| explain::<Object<T>>(bytes))
+}
+
+/// A `T` written as an object: serde would take a list of its fields' values too.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+/// For a field that is an object or absent; `#[serde(default, deserialize_with = "body::object")]`.
+pub(crate) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|Object(value)| value))
 }
 
 /// Reads it once more, keeping track of where.
@@ -189,7 +217,6 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -221,7 +248,7 @@ mod tests {
         assert_eq!(error(r#"{"list": [{}]}"#), invalid("/list/0/cost", "missing_field"));
         assert_eq!(error(r#"{"list": [{"cost": 1, "a/b": 2}]}"#), invalid("/list/0/a~1b", "unknown_field"));
         assert_eq!(error(r#"{"list": [], "list": []}"#), invalid("/list", "duplicate_field"));
-        assert_eq!(error("[]").0, Code::InvalidRequest);
+        assert_eq!(error("[[]]"), invalid("", "invalid_value"));
     }
 
     #[test]

@@ -13,7 +13,6 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 #[utoipa::path(
     operation_id = "getOpenApi",
     tag = "server",
-    security(()),
     responses((status = 200, description = "The document", body = Object, content_type = "application/json")),
 )]
 #[get("/openapi.json")]

@@ -26,7 +26,6 @@ struct Alive {
 #[utoipa::path(
     operation_id = "getHealth",
     tag = "server",
-    security(()),
     responses((status = 200, description = "Alive", body = Alive)),
 )]
 #[get("/healthz")]
@@ -90,7 +89,6 @@ impl Readiness {
 #[utoipa::path(
     operation_id = "getReadiness",
     tag = "server",
-    security(()),
     responses(
         (status = 200, description = "Ready", body = Readiness),
         (status = 503, description = "Not ready; `reasons` say why", body = Readiness, content_type = "application/json"),
@@ -110,7 +108,6 @@ pub(crate) async fn readyz(state: Data<State>) -> Result<HttpResponse, Problem> 
 #[utoipa::path(
     operation_id = "getMetrics",
     tag = "server",
-    security(()),
     responses((status = 200, description = "Everything that is counted", body = String, content_type = "text/plain")),
 )]
 #[get("/metrics")]

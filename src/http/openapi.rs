@@ -1,24 +1,168 @@
-//! The OpenAPI document.
+//! The OpenAPI document: the routes' own words, and what they have in common added to each.
 
+use super::problem::{Body, Code, PROBLEM_JSON};
 use super::routes;
+use crate::domain::ids::{AccountId, PolicyId};
+use crate::engine::Handle;
 use actix_web::App;
-use utoipa::OpenApi;
+use actix_web::http::StatusCode;
+use std::collections::BTreeSet;
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, schema::Schema};
+use utoipa::{OpenApi, ToSchema};
 use utoipa_actix_web::AppExt;
 
 #[derive(OpenApi)]
-#[openapi()]
+#[openapi(
+    info(
+        title = "Quotagate",
+        description = include_str!("openapi.md"),
+        contact(name = "The Quotagate authors"),
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    servers((url = "/", description = "This server")),
+    tags(
+        (name = "decisions", description = "May this request run? All limits at once, in memory."),
+        (name = "reservations", description = "Hold a concurrency slot, and correct the cost when it is known."),
+        (name = "accounts", description = "Main accounts and their sub-accounts, suspension, tiers, caps, usage."),
+        (name = "overrides", description = "Quotas for single accounts, for a time or for good."),
+        (name = "clamps", description = "Emergency ceilings. They only lower."),
+        (name = "policies", description = "Revisions of the policy: publish, read, compare, activate."),
+        (name = "tiers", description = "Tiers of the active revision, with every quota."),
+        (name = "server", description = "Health, metrics, and this document."),
+    ),
+    // Those that stand in parameters only are not collected from the routes.
+    components(schemas(Body, Code, Handle, AccountId, PolicyId)),
+)]
 struct Base;
 
+/// The document of everything that is registered.
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
     let app = App::new().into_utoipa_app().openapi(Base::openapi());
-    app.configure(routes::hot).configure(routes::control).split_for_parts().1
+    let mut document = app.configure(routes::hot).configure(routes::control).split_for_parts().1;
+    for item in document.paths.paths.values_mut() {
+        for operation in operations(item) {
+            add_common_responses(operation);
+        }
+    }
+    // No credentials are asked for yet.
+    document.security = Some(Vec::new());
+    drop_unused(&mut document);
+    document
 }
 
-/// The document as it is served and committed: indented, one line end.
+/// Tags and schemas that no operation leads to would only be noise.
+fn drop_unused(document: &mut utoipa::openapi::OpenApi) {
+    let tags = document.paths.paths.values_mut().flat_map(operations);
+    let used: BTreeSet<String> = tags.flat_map(|operation| operation.tags.clone().unwrap_or_default()).collect();
+    if let Some(tags) = &mut document.tags {
+        tags.retain(|tag| used.contains(&tag.name));
+    }
+    loop {
+        let text = serde_json::to_string(document).unwrap_or_default();
+        let Some(components) = &mut document.components else { return };
+        let before = components.schemas.len();
+        components.schemas.retain(|name, _| text.contains(&format!("\"#/components/schemas/{name}\"")));
+        if components.schemas.len() == before {
+            return;
+        }
+    }
+}
+
+/// The document as it is served and committed: indented, with an end of line.
 #[must_use]
 pub fn json() -> String {
     let mut json = serde_json::to_string_pretty(&document()).unwrap_or_default();
     json.push('\n');
     json
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+    methods.into_iter().filter_map(Option::as_mut)
+}
+
+/// Error answers that follow from what an operation takes, and the form of those that it declares itself.
+fn add_common_responses(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        let is_error = status.starts_with(['4', '5']);
+        if let RefOr::T(response) = response
+            && is_error
+            && response.content.is_empty()
+        {
+            response.content.insert(PROBLEM_JSON.to_owned(), problem_content().into());
+        }
+    }
+    for (status, description) in common(operation) {
+        let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, problem_content());
+        let responses = &mut operation.responses.responses;
+        responses.entry(status.as_str().to_owned()).or_insert_with(|| RefOr::T(response.build()));
+    }
+}
+
+fn common(operation: &Operation) -> Vec<(StatusCode, &'static str)> {
+    let parameters = operation.parameters.as_deref().unwrap_or_default();
+    let parameters: Vec<&Parameter> = parameters
+        .iter()
+        .filter_map(|parameter| match parameter {
+            RefOr::T(parameter) => Some(parameter),
+            RefOr::Ref(_) => None,
+        })
+        .collect();
+    let takes = |place: &ParameterIn| parameters.iter().any(|parameter| parameter.parameter_in == *place);
+    let takes_header = |name: &str| parameters.iter().any(|parameter| parameter.name == name);
+    let has_body = operation.request_body.is_some();
+    let in_path = takes(&ParameterIn::Path);
+    let is_change = parameters.iter().any(|parameter| parameter.name == "validate_only");
+    let is_plain = !has_body && parameters.is_empty();
+    let add = [
+        (true, StatusCode::BAD_REQUEST, "The request is not well formed, or its body is not JSON"),
+        (in_path, StatusCode::NOT_FOUND, "What the path names does not exist"),
+        (takes_header("Idempotency-Key"), StatusCode::CONFLICT, "Does not fit the present state; `code` says why"),
+        (takes_header("If-Match"), StatusCode::PRECONDITION_FAILED, "It has moved on; `current_etag` is its tag now"),
+        (has_body, StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than this server takes"),
+        (has_body, StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not `application/json`"),
+        (!is_plain, StatusCode::UNPROCESSABLE_ENTITY, "Something is not valid; `errors` lists every value"),
+        (takes_header("If-Match"), StatusCode::PRECONDITION_REQUIRED, "`If-Match` is missing"),
+        (!is_plain, StatusCode::INTERNAL_SERVER_ERROR, "Something broke in the server"),
+        (is_change, StatusCode::SERVICE_UNAVAILABLE, "Changes cannot be taken for now; `Retry-After` says when"),
+    ];
+    add.into_iter().filter(|(applies, ..)| *applies).map(|(_, status, description)| (status, description)).collect()
+}
+
+fn problem_content() -> utoipa::openapi::Content {
+    ContentBuilder::new().schema(Some(RefOr::<Schema>::Ref(Ref::from_schema_name(Body::name())))).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use utoipa::PartialSchema;
+
+    #[test]
+    fn every_operation_has_what_a_reader_needs() {
+        let mut document = document();
+        let mut ids = BTreeSet::new();
+        for (path, item) in &mut document.paths.paths {
+            for operation in operations(item) {
+                let id = operation.operation_id.clone().unwrap_or_default();
+                assert!(!id.is_empty() && ids.insert(id), "{path}: an operation id of its own");
+                assert!(operation.summary.is_some(), "{path}: a title");
+                assert_eq!(operation.tags.as_ref().map(Vec::len), Some(1), "{path}: one tag");
+                for (status, response) in &operation.responses.responses {
+                    let RefOr::T(response) = response else { continue };
+                    let is_error = status.starts_with(['4', '5']);
+                    assert!(!is_error || !response.content.is_empty(), "{path} {status}: a form");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_document_names_every_code() {
+        let schema = serde_json::to_value(Code::schema()).unwrap();
+
+        assert!(schema["enum"].as_array().is_some_and(|codes| codes.len() > 20));
+    }
 }

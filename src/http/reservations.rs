@@ -109,7 +109,7 @@ fn is_false(value: &bool) -> bool {
 
 /// The true cost of what was reserved; what is left out stays as charged.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "expected a JSON object")]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"tokens": 950}))]
 struct Settle {
     #[serde(default)]
@@ -124,7 +124,7 @@ struct Settle {
 
 /// How long the reservation is to go on.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "expected a JSON object")]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"ttl_ms": 60000}))]
 struct Renew {
     /// From now on; it never lasts more than 24 h from when it was made.
@@ -137,8 +137,7 @@ struct Renew {
 #[utoipa::path(
     operation_id = "getReservation",
     tag = "reservations",
-    params(("handle" = String, Path, description = "The `handle` that came with the decision",
-        example = "rs_AAAAAAAAAAAAAAABAAABnXqO4AphY21lLWV1")),
+    params(("handle" = Handle, Path, description = "The `handle` that came with the decision")),
     responses((status = 200, description = "The reservation", body = ReservationState)),
 )]
 #[get("/v1/reservations/{handle}")]
@@ -155,8 +154,7 @@ pub(crate) async fn read(state: Data<State>, path: Path<String>) -> Result<HttpR
 #[utoipa::path(
     operation_id = "settleReservation",
     tag = "reservations",
-    params(("handle" = String, Path, description = "The `handle` that came with the decision",
-        example = "rs_AAAAAAAAAAAAAAABAAABnXqO4AphY21lLWV1")),
+    params(("handle" = Handle, Path, description = "The `handle` that came with the decision")),
     request_body = Settle,
     responses(
         (status = 200, description = "Settled", body = Changed),
@@ -181,8 +179,7 @@ pub(crate) async fn settle(
 #[utoipa::path(
     operation_id = "cancelReservation",
     tag = "reservations",
-    params(("handle" = String, Path, description = "The `handle` that came with the decision",
-        example = "rs_AAAAAAAAAAAAAAABAAABnXqO4AphY21lLWV1")),
+    params(("handle" = Handle, Path, description = "The `handle` that came with the decision")),
     responses(
         (status = 200, description = "Cancelled", body = Changed),
         (status = 409, description = "`reservation_ended`: it has ended already"),
@@ -199,8 +196,7 @@ pub(crate) async fn cancel(state: Data<State>, path: Path<String>) -> Result<Htt
 #[utoipa::path(
     operation_id = "renewReservation",
     tag = "reservations",
-    params(("handle" = String, Path, description = "The `handle` that came with the decision",
-        example = "rs_AAAAAAAAAAAAAAABAAABnXqO4AphY21lLWV1")),
+    params(("handle" = Handle, Path, description = "The `handle` that came with the decision")),
     request_body = Renew,
     responses(
         (status = 200, description = "Renewed", body = Changed),

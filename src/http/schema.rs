@@ -4,6 +4,7 @@ use super::views::Time;
 use super::wire::{TtlMs, Units};
 use crate::domain::ids::{AccountId, Currency, PaymentRef, PolicyId, ReservationId, ResourceName};
 use crate::domain::quantity::{Amount, MAX_AMOUNT, MAX_RESERVATION_TTL_MS, Quota};
+use crate::engine::Handle;
 use serde_json::json;
 use std::borrow::Cow;
 use utoipa::openapi::schema::{AdditionalProperties, KnownFormat, OneOfBuilder, Schema, SchemaFormat, Type};
@@ -35,6 +36,12 @@ named!(
     "ReservationId",
     text("^[A-Za-z0-9._:-]{1,64}$", 64, "job-7")
         .description(Some("Your own name for a reservation, unique within the main account."))
+);
+named!(
+    Handle,
+    "ReservationHandle",
+    text("^rs_[A-Za-z0-9_-]{28,112}$", 115, "rs_AAAAAAAAAAAAAAABAAABnXqO4AphY21lLWV1")
+        .description(Some("The server's own name for a reservation, which came with the decision."))
 );
 named!(
     ResourceName,

@@ -1,9 +1,9 @@
-use crate::harness::{MINUTE_MS, Server};
+use crate::control::Control;
 use serde_json::{Value, json};
 
 #[test]
 fn a_clamp_lowers_at_once_and_expires_after_an_hour() {
-    let server = Server::start();
+    let server = Control::start();
     server.create("acme");
     let body = json!({"group": "text.m2", "limit": "rpm", "tier": "free", "quota": 5, "reason": "GPU shortage"});
 
@@ -13,24 +13,24 @@ fn a_clamp_lowers_at_once_and_expires_after_an_hour() {
     server.pin("acme", "paid");
     assert_eq!(server.allowed("acme", "MiniMax-M2", 10), 10);
     let tag = server.tag("/v1/accounts/acme");
-    server.call("DELETE", "/v1/accounts/acme/tier", &[("if-match", &tag)], None).is(200);
-    server.advance_ms(60 * MINUTE_MS);
+    server.delete(&tag, "/v1/accounts/acme/tier").is(200);
+    server.advance_minutes(60);
     assert_eq!(server.allowed("acme", "MiniMax-M2", 25), 20);
-    assert_eq!(server.get("/v1/clamps?active=false").is(200).body["items"].as_array().unwrap().len(), 1);
+    assert_eq!(server.get("/v1/clamps?active=false").is(200).json["items"].as_array().unwrap().len(), 1);
 }
 
 #[test]
 fn a_removed_clamp_lowers_nothing_any_more() {
-    let server = Server::start();
+    let server = Control::start();
     server.create("acme");
     let body = json!({"group": "text.m2", "limit": "rpm", "quota": "blocked", "permanent": true, "reason": "abuse"});
     let made = server.post("/v1/clamps", body).is(201);
     let path = made.header("location").to_owned();
-    assert_eq!(made.body["expires_at"], Value::Null);
+    assert_eq!(made.json["expires_at"], Value::Null);
     assert_eq!(server.decide("acme", "MiniMax-M2", 1)["reason"], "blocked");
 
-    server.call("DELETE", &path, &[], None).is_problem(428, "precondition_required");
-    server.call("DELETE", &path, &[("if-match", made.etag())], None).is(200);
+    server.0.send("DELETE", &path, &[], "").is_problem(428, "precondition_required");
+    server.delete(made.etag(), &path).is(200);
 
     assert_eq!(server.decide("acme", "MiniMax-M2", 1)["decision"], "allow");
     server.get(&path).is_problem(404, "not_found");
@@ -38,13 +38,13 @@ fn a_removed_clamp_lowers_nothing_any_more() {
 
 #[test]
 fn a_clamp_only_lowers_and_is_for_one_scope() {
-    let server = Server::start();
+    let server = Control::start();
     server.create("acme");
     let clamp = |more: Value| {
         let mut body = json!({"group": "text.m2", "limit": "rpm", "quota": 5, "reason": "why"});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let refused = server.post("/v1/clamps", body).is_problem(422, "invalid_request");
-        refused.body["errors"][0]["pointer"].clone()
+        refused.json["errors"][0]["pointer"].clone()
     };
 
     assert_eq!(clamp(json!({"quota": "unlimited"})), "/quota");

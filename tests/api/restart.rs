@@ -1,9 +1,9 @@
-use crate::harness::Server;
+use crate::control::Control;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// All that must be the same; what depends on how late it is is left out.
-fn state(server: &Server) -> Vec<Value> {
+fn state(server: &Control) -> Vec<Value> {
     let paths = [
         "/v1/accounts",
         "/v1/accounts/acme/limits",
@@ -16,8 +16,8 @@ fn state(server: &Server) -> Vec<Value> {
         "/v1/tiers",
         "/v1/audit",
     ];
-    let mut state: Vec<Value> = paths.iter().map(|path| server.get(path).is(200).body).collect();
-    let mut usage = server.get("/v1/accounts/acme-eu/usage").is(200).body;
+    let mut state: Vec<Value> = paths.iter().map(|path| server.get(path).is(200).json).collect();
+    let mut usage = server.get("/v1/accounts/acme-eu/usage").is(200).json;
     for row in usage["usage"].as_array_mut().unwrap() {
         row.as_object_mut().unwrap().remove("reset_after_ms");
     }
@@ -25,8 +25,8 @@ fn state(server: &Server) -> Vec<Value> {
     state
 }
 
-fn furnished() -> Server {
-    let server = Server::start();
+fn furnished() -> Control {
+    let server = Control::start();
     server.create("acme");
     server.create("beta");
     server.pin("acme", "paid");

@@ -1,28 +1,28 @@
-use crate::harness::Server;
+use crate::control::Control;
 use serde_json::json;
 
 #[test]
 fn thirty_requests_of_the_main_account_leave_ninety_for_its_sub_accounts() {
-    let server = Server::start();
+    let server = Control::start();
     server.create("acme");
     server.pin("acme", "paid");
     for id in ["acme-eu", "acme-us"] {
         let created = server.post("/v1/accounts/acme/sub-accounts", json!({"id": id})).is(201);
-        assert_eq!((&created.body["parent"], &created.body["tier"]["effective"]), (&json!("acme"), &json!("paid")));
+        assert_eq!((&created.json["parent"], &created.json["tier"]["effective"]), (&json!("acme"), &json!("paid")));
     }
 
     assert_eq!(server.allowed("acme", "music-2.0", 30), 30);
     assert_eq!(server.allowed("acme-eu", "music-2.0", 60), 60);
     assert_eq!(server.allowed("acme-us", "music-2.0", 60), 30);
 
-    assert_eq!(server.decide_denied("acme-us")["violated"], json!(["rpm"]));
-    let listed = server.get("/v1/accounts/acme/sub-accounts").is(200).body;
+    assert_eq!(server.reserve_and_settle("acme-us", "music-2.0")["violated"], json!(["rpm"]));
+    let listed = server.get("/v1/accounts/acme/sub-accounts").is(200).json;
     assert_eq!(listed["items"].as_array().unwrap().len(), 2);
 }
 
 #[test]
 fn there_is_one_level_and_one_name_space() {
-    let server = Server::start();
+    let server = Control::start();
     server.create("acme");
     server.post("/v1/accounts/acme/sub-accounts", json!({"id": "acme-eu"})).is(201);
 
@@ -30,13 +30,4 @@ fn there_is_one_level_and_one_name_space() {
     server.post("/v1/accounts", json!({"id": "acme-eu"})).is_problem(409, "account_exists");
     server.post("/v1/accounts/nobody/sub-accounts", json!({"id": "x"})).is_problem(404, "not_found");
     server.get("/v1/accounts/nobody/sub-accounts").is_problem(404, "not_found");
-}
-
-impl Server {
-    fn decide_denied(&self, account: &str) -> serde_json::Value {
-        let body = json!({"account": account, "resource": "music-2.0", "reserve": {}});
-        let decided = self.post("/v1/decisions", body).is(200).body;
-        assert_eq!(decided["decision"], "deny");
-        decided
-    }
 }

@@ -1,8 +1,8 @@
 //! The summary at the end of a run.
 
+use super::Args;
 use super::replay::Ran;
 use super::text::{file as shown, share, time, wait};
-use super::{Args, Format};
 use crate::domain::quantity::Quota;
 use crate::policy::number_text as count;
 use crate::simulate::compare::{Changes, Comparison, Tally};
@@ -17,8 +17,15 @@ use std::path::Path;
 /// Accounts with changes that the text lists; all of them are in the JSON.
 const MAX_PAIRS_SHOWN: usize = 20;
 
+type Count = fn(&Summary) -> u64;
+/// Rows that are left out where they are 0.
+const RARELY: [(&str, Count); 3] = [
+    ("not decided", |summary| summary.not_decided),
+    ("replayed", |summary| summary.replayed),
+    ("dry runs", |summary| summary.dry_runs),
+];
+
 pub(super) fn print(args: &Args, ran: &Ran, to: &mut dyn Write) -> io::Result<()> {
-    debug_assert_eq!(args.format, Format::Text);
     let summary = &ran.summary;
     let span = summary.span_ms.map(|(first, last)| format!(", {} to {}", time(first), time(last))).unwrap_or_default();
     writeln!(to, "{}: {} events{span}", args.trace.display(), count(summary.events))?;
@@ -55,15 +62,10 @@ fn counts(runs: &[(String, &Summary)]) -> Table {
         let denied = |summary: &Summary| summary.denied_by_reason.get(&reason).copied().unwrap_or(0);
         row(&format!("  {}", reason.as_str()), &|summary| of_all(denied(summary), summary));
     }
-    let any = |value: fn(&Summary) -> u64| runs.iter().any(|(_, summary)| value(summary) > 0);
-    type Count = fn(&Summary) -> u64;
-    let rarely: [(&str, Count); 3] = [
-        ("not decided", |summary| summary.not_decided),
-        ("replayed", |summary| summary.replayed),
-        ("dry runs", |summary| summary.dry_runs),
-    ];
-    for (name, value) in rarely.into_iter().filter(|(_, value)| any(*value)) {
-        row(name, &|summary| format!("{}         ", count(value(summary))));
+    for (name, value) in RARELY {
+        if runs.iter().any(|(_, summary)| value(summary) > 0) {
+            row(name, &|summary| format!("{}         ", count(value(summary))));
+        }
     }
     let mut errors: Vec<&str> = runs.iter().flat_map(|(_, summary)| summary.errors.keys().copied()).collect();
     errors.sort_unstable();

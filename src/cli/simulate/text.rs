@@ -25,14 +25,14 @@ pub(super) fn time(ms: i64) -> String {
     time.strftime(format).to_string()
 }
 
-/// `20 ms`, `3.5 s`, `2 min 5 s`, `3 h 4 min`, `2 d 3 h`.
+/// `20 ms`, `3.500 s`, `2 min 5 s`, `3 h 4 min`, `2 d 3 h`.
 pub(super) fn wait(ms: i64) -> String {
     let of = |large: i64, small: i64, names: (&str, &str)| match ms % large / small {
         0 => format!("{} {}", ms / large, names.0),
         rest => format!("{} {} {rest} {}", ms / large, names.0, names.1),
     };
     match ms {
-        i64::MIN..1_000 => format!("{ms} ms"),
+        ..1_000 => format!("{ms} ms"),
         1_000..60_000 if ms % 1_000 == 0 => format!("{} s", ms / 1_000),
         1_000..60_000 => format!("{}.{:03} s", ms / 1_000, ms % 1_000),
         60_000..3_600_000 => of(60_000, 1_000, ("min", "s")),

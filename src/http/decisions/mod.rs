@@ -4,7 +4,7 @@ pub(crate) mod answer;
 mod headers;
 pub(crate) mod request;
 
-use super::body::{self, JsonBytes};
+use super::body::{self, JsonBytes, Object};
 use super::problem::{Code, Problem};
 use super::reply;
 use super::state::State;
@@ -75,12 +75,19 @@ impl From<DecideError> for Problem {
     }
 }
 
-/// Several requests, each decided on its own, in their order.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "expected a JSON object")]
-pub(crate) struct BatchRequest<T> {
-    #[schema(min_items = 1, max_items = 256)]
+/// A batch, its decisions read as `T`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch<T> {
     decisions: Vec<T>,
+}
+
+/// Several requests, each decided on its own, in their order.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes `Batch` in the OpenAPI document")]
+pub(crate) struct BatchRequest {
+    #[schema(min_items = 1, max_items = 256)]
+    decisions: Vec<DecisionRequest>,
 }
 
 /// One result for each request, in their order.
@@ -114,7 +121,7 @@ pub(crate) struct BatchError {
 #[utoipa::path(
     operation_id = "decideBatch",
     tag = "decisions",
-    request_body(content = BatchRequest<DecisionRequest>, example = json!({"decisions": [
+    request_body(content = BatchRequest, example = json!({"decisions": [
         {"account": "acme-eu", "resource": "MiniMax-M2", "tokens": 1200},
         {"account": "acme-eu", "resource": "speech-02-hd"},
     ]})),
@@ -124,8 +131,8 @@ pub(crate) struct BatchError {
 pub(crate) async fn decide_batch(state: Data<State>, body: JsonBytes) -> Result<HttpResponse, Problem> {
     let now = state.clock.now_ms();
     // The usual batch is valid and read in one go; only a bad one is taken apart.
-    let batch = match serde_json::from_slice::<BatchRequest<DecisionRequest>>(&body.0) {
-        Ok(batch) => batch.decisions.into_iter().map(Ok).collect(),
+    let batch = match serde_json::from_slice::<Object<Batch<Object<DecisionRequest>>>>(&body.0) {
+        Ok(Object(batch)) => batch.decisions.into_iter().map(|Object(request)| Ok(request)).collect(),
         Err(_) => one_by_one(&body.0)?,
     };
     if !(1..=MAX_BATCH).contains(&batch.len()) {
@@ -151,7 +158,7 @@ pub(crate) async fn decide_batch(state: Data<State>, body: JsonBytes) -> Result<
 }
 
 fn one_by_one(bytes: &[u8]) -> Result<Vec<Result<DecisionRequest, Problem>>, Problem> {
-    let batch: BatchRequest<Box<RawValue>> = body::parse(bytes)?;
+    let batch: Batch<Box<RawValue>> = body::parse(bytes)?;
     let most = batch.decisions.iter().take(MAX_BATCH + 1);
     Ok(most.map(|item| body::parse(item.get().as_bytes())).collect())
 }

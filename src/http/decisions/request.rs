@@ -3,7 +3,7 @@
 use crate::domain::ids::{AccountId, ReservationId, ResourceName};
 use crate::domain::quantity::Amount;
 use crate::engine::{Costs, Request, Reserve, Snapshot};
-use crate::http::body::escaped;
+use crate::http::body::{escaped, object};
 use crate::http::problem::{Place, Problem};
 use crate::http::wire::{TtlMs, Units};
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 /// One request to decide: who, what, and what it costs.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "expected a JSON object")]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"account": "acme-eu", "resource": "MiniMax-M2", "tokens": 1200}))]
 pub(crate) struct DecisionRequest {
     /// A main account or a sub-account. An unknown one is denied.
@@ -30,7 +30,7 @@ pub(crate) struct DecisionRequest {
     #[serde(default)]
     units: Option<Units>,
     /// Asks for a reservation: it holds a concurrency slot and can be settled.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     reserve: Option<ReserveRequest>,
     /// The verdict only: nothing is charged, made or replayed.
     #[serde(default)]
@@ -40,7 +40,7 @@ pub(crate) struct DecisionRequest {
 
 /// What reservation is asked for.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "expected a JSON object")]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ReserveRequest {
     /// Your own name for it, unique within the main account: the same decision asked again under it is charged once.
     /// Do not take it from end users.

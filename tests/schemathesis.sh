@@ -1,0 +1,35 @@
+#!/bin/sh
+# Runs schemathesis against a server of its own, on a free port and an empty folder, from the document that it serves.
+#
+# Needs python3; schemathesis comes from PyPI into a folder of its own (SCHEMATHESIS_HOME) unless it is there already.
+# QUOTAGATE names the binary, EXAMPLES how many inputs are made for each operation.
+set -eu
+cd "$(dirname "$0")/.."
+
+VERSION=4.32.5
+home=${SCHEMATHESIS_HOME:-target/schemathesis}
+binary=${QUOTAGATE:-target/debug/quotagate}
+examples=${EXAMPLES:-60}
+
+if ! "$home/bin/schemathesis" --version 2>/dev/null | grep -q "$VERSION"; then
+    python3 -m venv "$home"
+    "$home/bin/pip" install --quiet "schemathesis==$VERSION"
+fi
+
+folder=$(mktemp -d)
+"$binary" serve --listen 127.0.0.1:0 --data "$folder/data" --unknown-accounts default_tier \
+    >"$folder/out" 2>"$folder/log" &
+server=$!
+trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -rf "$folder"' EXIT INT TERM
+
+base=
+for _ in $(seq 100); do
+    base=$(sed -n 's/^quotagate .* is serving on //p' "$folder/out")
+    [ -n "$base" ] && break
+    kill -0 "$server" || { cat "$folder/log"; exit 1; }
+    sleep 0.1
+done
+
+timeout 600 "$home/bin/schemathesis" --config-file tests/schemathesis.toml --no-color \
+    run "$base/openapi.json" --url "$base" \
+    --max-examples "$examples" --seed 1 --generation-deterministic --workers 1
