@@ -109,8 +109,7 @@ pub(crate) struct AccountsQuery {
     /// Sub-accounts of this main account.
     parent: Option<AccountId>,
     /// The id begins so.
-    #[param(max_length = 64)]
-    id_prefix: Option<String>,
+    id_prefix: Option<AccountId>,
 }
 
 impl AccountsQuery {
@@ -120,7 +119,7 @@ impl AccountsQuery {
             tier: tier.clone(),
             suspended: *suspended,
             parent: parent.clone(),
-            id_prefix: id_prefix.clone(),
+            id_prefix: id_prefix.as_ref().map(ToString::to_string),
         }
     }
 }

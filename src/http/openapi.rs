@@ -85,6 +85,13 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 
 /// Error answers that follow from what an operation takes, and the form of those that it declares itself.
 fn add_common_responses(operation: &mut Operation) {
+    let responses = &mut operation.responses.responses;
+    if let Some(RefOr::T(made)) = responses.get("201") {
+        let mut checked = made.clone();
+        "In order; nothing was made (`validate_only`)".clone_into(&mut checked.description);
+        checked.headers.clear();
+        responses.entry("200".to_owned()).or_insert(RefOr::T(checked));
+    }
     for (status, response) in &mut operation.responses.responses {
         let is_error = status.starts_with(['4', '5']);
         if let RefOr::T(response) = response
@@ -118,8 +125,8 @@ fn common(operation: &Operation) -> Vec<(StatusCode, &'static str)> {
     let is_plain = !has_body && parameters.is_empty();
     let add = [
         (true, StatusCode::BAD_REQUEST, "The request is not well formed, or its body is not JSON"),
-        (in_path, StatusCode::NOT_FOUND, "What the path names does not exist"),
-        (takes_header("Idempotency-Key"), StatusCode::CONFLICT, "Does not fit the present state; `code` says why"),
+        (in_path || is_change, StatusCode::NOT_FOUND, "What the path or the body names does not exist"),
+        (is_change, StatusCode::CONFLICT, "Does not fit the present state; `code` says why"),
         (takes_header("If-Match"), StatusCode::PRECONDITION_FAILED, "It has moved on; `current_etag` is its tag now"),
         (has_body, StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than this server takes"),
         (has_body, StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not `application/json`"),

@@ -41,7 +41,7 @@ fn a_list_is_paged() {
     assert_eq!((ids(&first), ids(&last)), (vec![json!("a1"), json!("a2")], vec![json!("a3")]));
     assert_eq!(last["next_page_token"], Value::Null);
     let other = server.get(&format!("/v1/accounts?id_prefix=b&page_token={token}"));
-    other.is_problem(422, "invalid_request");
+    other.refused(422, "invalid_request");
 }
 
 #[test]
@@ -61,11 +61,11 @@ fn a_suspended_account_is_denied_until_it_is_resumed() {
 #[test]
 fn what_is_wrong_is_told_with_a_pointer() {
     let server = Control::start();
-    let create = |body: Value| server.post("/v1/accounts", body).is_problem(422, "invalid_request").json;
+    let create = |body: Value| server.post("/v1/accounts", body).refused(422, "invalid_request").json;
 
     assert_eq!(create(json!({"id": "a b"}))["errors"][0]["pointer"], "/id");
     assert_eq!(create(json!({"id": "acme", "colour": 1}))["errors"][0]["pointer"], "/colour");
     assert_eq!(create(json!({"id": "acme", "tier": "gold"}))["errors"][0]["code"], "unknown_tier");
-    server.get("/v1/accounts/acme").is_problem(404, "not_found");
-    server.get("/v1/accounts/a%20b").is_problem(422, "invalid_request");
+    server.get("/v1/accounts/acme").refused(404, "not_found");
+    server.get("/v1/accounts/a%20b").refused(422, "invalid_request");
 }

@@ -34,6 +34,6 @@ fn the_log_is_paged_and_filtered() {
     }
 
     assert_eq!(seen, [4, 3, 2]);
-    server.get("/v1/audit?actor=alice").is_problem(422, "invalid_request");
+    server.get("/v1/audit?actor=alice").refused(422, "invalid_request");
     assert_eq!(server.get("/v1/audit?from=2999-01-01T00:00:00Z").is(200).json["items"], json!([]));
 }

@@ -16,7 +16,7 @@ fn a_cap_bounds_its_sub_account_alone() {
     assert_eq!(server.allowed("acme-eu", "MiniMax-M2", 10), 4);
     assert_eq!(server.allowed("acme", "MiniMax-M2", 10), 10);
 
-    server.on(created.etag(), "PUT", "/v1/accounts/acme-eu/caps", json!({"caps": {}})).is_problem(412, "stale");
+    server.on(created.etag(), "PUT", "/v1/accounts/acme-eu/caps", json!({"caps": {}})).refused(412, "stale");
     server.on(set.etag(), "PUT", "/v1/accounts/acme-eu/caps", json!({"caps": {}})).is(200);
     assert_eq!(server.allowed("acme-eu", "MiniMax-M2", 10), 10);
 }
@@ -28,10 +28,10 @@ fn a_cap_is_for_a_limit_that_exists() {
     let created = server.post("/v1/accounts/acme/sub-accounts", json!({"id": "acme-eu"})).is(201);
     let put = |caps| server.on(created.etag(), "PUT", "/v1/accounts/acme-eu/caps", json!({ "caps": caps }));
 
-    let unknown = put(json!({"text.m2/rpd": 5})).is_problem(422, "invalid_request");
+    let unknown = put(json!({"text.m2/rpd": 5})).refused(422, "invalid_request");
     assert_eq!(unknown.json["errors"][0]["pointer"], "/caps/text.m2~1rpd");
-    put(json!({"rpm": 5})).is_problem(422, "invalid_request");
+    put(json!({"rpm": 5})).refused(422, "invalid_request");
     let tag = server.tag("/v1/accounts/acme");
     let on_main = server.on(&tag, "PUT", "/v1/accounts/acme/caps", json!({"caps": {}}));
-    on_main.is_problem(409, "not_a_sub_account");
+    on_main.refused(409, "not_a_sub_account");
 }

@@ -16,9 +16,9 @@ fn a_repeated_create_gets_the_first_answer_again() {
 
     assert_eq!((again.header("idempotent-replayed"), &again.json), ("true", &first.json));
     assert_eq!(again.etag(), first.etag());
-    create("beta").is_problem(422, "idempotency_mismatch");
-    server.get("/v1/accounts/beta").is_problem(404, "not_found");
-    server.post("/v1/accounts", json!({"id": "acme"})).is_problem(409, "account_exists");
+    create("beta").refused(422, "idempotency_mismatch");
+    server.get("/v1/accounts/beta").refused(404, "not_found");
+    server.post("/v1/accounts", json!({"id": "acme"})).refused(409, "account_exists");
 }
 
 #[test]
@@ -28,14 +28,14 @@ fn validate_only_makes_all_checks_and_writes_nothing() {
 
     let valid = server.post("/v1/accounts?validate_only=true", json!({"id": "beta"})).is(200);
     assert_eq!((valid.etag(), &valid.json["id"]), ("", &json!("beta")));
-    server.post("/v1/accounts?validate_only=true", json!({"id": "acme"})).is_problem(409, "account_exists");
+    server.post("/v1/accounts?validate_only=true", json!({"id": "acme"})).refused(409, "account_exists");
     let clamp = json!({"group": "text.m2", "limit": "rpm", "quota": 1, "reason": "why"});
     server.post("/v1/clamps?validate_only=true", clamp).is(200);
     let tag = server.tag("/v1/policies/active");
     let quota = "/v1/tiers/free/quotas/text.m2/rpm?validate_only=true";
     server.on(&tag, "PUT", quota, json!({"quota": 1})).is(200);
 
-    server.get("/v1/accounts/beta").is_problem(404, "not_found");
+    server.get("/v1/accounts/beta").refused(404, "not_found");
     assert_eq!(server.tag("/v1/policies/active"), tag);
     assert_eq!(server.allowed("acme", "MiniMax-M2", 5), 5);
     let head = server.get("/v1/audit?page_size=1").is(200).json;
@@ -50,7 +50,7 @@ fn a_change_of_what_exists_needs_the_tag_that_was_read() {
     let patch = |etag: &str, name: &str| server.on(etag, "PATCH", "/v1/accounts/acme", json!({ "name": name }));
 
     let first = patch(&seen, "one").is(200);
-    let second = patch(&seen, "two").is_problem(412, "stale");
+    let second = patch(&seen, "two").refused(412, "stale");
 
     assert_eq!(second.json["current_etag"], first.etag());
     assert_eq!(server.get("/v1/accounts/acme").json["name"], "one");

@@ -29,11 +29,11 @@ fn a_removed_clamp_lowers_nothing_any_more() {
     assert_eq!(made.json["expires_at"], Value::Null);
     assert_eq!(server.decide("acme", "MiniMax-M2", 1)["reason"], "blocked");
 
-    server.0.send("DELETE", &path, &[], "").is_problem(428, "precondition_required");
+    server.0.send("DELETE", &path, &[], "").refused(428, "precondition_required");
     server.delete(made.etag(), &path).is(200);
 
     assert_eq!(server.decide("acme", "MiniMax-M2", 1)["decision"], "allow");
-    server.get(&path).is_problem(404, "not_found");
+    server.get(&path).refused(404, "not_found");
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_clamp_only_lowers_and_is_for_one_scope() {
     let clamp = |more: Value| {
         let mut body = json!({"group": "text.m2", "limit": "rpm", "quota": 5, "reason": "why"});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let refused = server.post("/v1/clamps", body).is_problem(422, "invalid_request");
+        let refused = server.post("/v1/clamps", body).refused(422, "invalid_request");
         refused.json["errors"][0]["pointer"].clone()
     };
 

@@ -92,7 +92,7 @@ impl Reply {
 
     /// Checks that it is this problem.
     #[track_caller]
-    pub fn is_problem(self, status: u16, code: &str) -> Self {
+    pub fn refused(self, status: u16, code: &str) -> Self {
         self.problem(status, code);
         self
     }

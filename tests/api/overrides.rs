@@ -19,7 +19,7 @@ fn an_override_raises_a_quota_until_its_end() {
     assert_eq!((&made.json["state"], &made.json["window_ms"]), (&json!("active"), &json!(60_000)));
     assert_eq!(server.allowed("acme", "MiniMax-M2", 45), 40);
 
-    let overlapping = server.post("/v1/overrides", new(5, 50)).is_problem(409, "override_overlaps");
+    let overlapping = server.post("/v1/overrides", new(5, 50)).refused(409, "override_overlaps");
     assert!(overlapping.json["detail"].as_str().unwrap().contains(made.json["id"].as_str().unwrap()));
 
     server.advance_minutes(11);
@@ -41,7 +41,7 @@ fn a_revoked_override_ends_at_once() {
     assert_eq!(revoked.json["revoked"]["reason"], "mistake");
     assert_eq!(server.allowed("acme", "MiniMax-M2", 5), 0);
     assert_eq!(server.get(&path).is(200).json["state"], "revoked");
-    server.post(&format!("{path}/revoke"), json!({"reason": "again"})).is_problem(409, "override_ended");
+    server.post(&format!("{path}/revoke"), json!({"reason": "again"})).refused(409, "override_ended");
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn an_override_without_an_end_must_say_so() {
     let mut body = new(10, 40);
     body["expires_at"] = Value::Null;
 
-    let refused = server.post("/v1/overrides", body.clone()).is_problem(422, "invalid_request");
+    let refused = server.post("/v1/overrides", body.clone()).refused(422, "invalid_request");
     assert_eq!(refused.json["errors"][0]["pointer"], "/expires_at");
     body["permanent"] = json!(true);
     server.post("/v1/overrides", body).is(201);

@@ -26,8 +26,8 @@ fn there_is_one_level_and_one_name_space() {
     server.create("acme");
     server.post("/v1/accounts/acme/sub-accounts", json!({"id": "acme-eu"})).is(201);
 
-    server.post("/v1/accounts/acme-eu/sub-accounts", json!({"id": "deep"})).is_problem(409, "not_a_main_account");
-    server.post("/v1/accounts", json!({"id": "acme-eu"})).is_problem(409, "account_exists");
-    server.post("/v1/accounts/nobody/sub-accounts", json!({"id": "x"})).is_problem(404, "not_found");
-    server.get("/v1/accounts/nobody/sub-accounts").is_problem(404, "not_found");
+    server.post("/v1/accounts/acme-eu/sub-accounts", json!({"id": "deep"})).refused(409, "not_a_main_account");
+    server.post("/v1/accounts", json!({"id": "acme-eu"})).refused(409, "account_exists");
+    server.post("/v1/accounts/nobody/sub-accounts", json!({"id": "x"})).refused(404, "not_found");
+    server.get("/v1/accounts/nobody/sub-accounts").refused(404, "not_found");
 }

@@ -11,7 +11,7 @@ fn a_pin_lifts_a_denied_account_until_it_ends() {
 
     let tag = server.tag("/v1/accounts/acme");
     let body = json!({"tier": "paid", "until": "2999-01-01T00:00:00Z", "reason": "contract 2026-17"});
-    server.0.send("PUT", "/v1/accounts/acme/tier", &[JSON], &body.to_string()).is_problem(428, "precondition_required");
+    server.0.send("PUT", "/v1/accounts/acme/tier", &[JSON], &body.to_string()).refused(428, "precondition_required");
     let pinned = server.on(&tag, "PUT", "/v1/accounts/acme/tier", body).is(200);
 
     assert_eq!(server.decide("acme", "MiniMax-M2", 1)["decision"], "allow");

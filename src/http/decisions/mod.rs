@@ -92,7 +92,6 @@ pub(crate) struct BatchRequest {
 
 /// One result for each request, in their order.
 #[derive(Serialize, ToSchema)]
-#[expect(dead_code, reason = "describes what is written piece by piece")]
 pub(crate) struct BatchAnswer<'a> {
     results: Vec<BatchResult<'a>>,
 }
@@ -109,7 +108,6 @@ pub(crate) enum BatchResult<'a> {
 }
 
 #[derive(Serialize, ToSchema)]
-#[expect(dead_code, reason = "describes what is written piece by piece")]
 pub(crate) struct BatchError {
     error: super::problem::Body,
 }
