@@ -137,7 +137,7 @@ fn greet(started: &Started, config: &Config, streams: &mut Streams<'_>) -> Resul
     if config.unknown_accounts == UnknownAccounts::Deny {
         writeln!(out, "  curl {base}/v1/accounts {json} -d '{{\"id\": \"acme-eu\"}}'")?;
     }
-    let decide = r#"{"account": "acme-eu", "resource": "MiniMax-M2", "tokens": 1200}"#;
+    let decide = r#"{"account": "acme", "resource": "MiniMax-M2", "tokens": 1200}"#;
     writeln!(out, "  curl {base}/v1/decisions {json} -d '{decide}'")?;
     Ok(out.flush()?)
 }

@@ -10,17 +10,17 @@ use utoipa::ToSchema;
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident $status:ident $title:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident $status:ident $title:literal,)*) => {
         /// What went wrong. Each code has a section in `docs/errors.md` that says what to do.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
         #[schema(as = ErrorCode)]
         pub(crate) enum Code {
-            $($(#[$doc])* $variant,)*
+            $($(#[doc = $doc])* $variant,)*
         }
 
         impl Code {
-            const ALL: &[Self] = &[$(Self::$variant),*];
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),*];
 
             pub(crate) fn status(self) -> StatusCode {
                 match self { $(Self::$variant => StatusCode::$status,)* }
@@ -28,6 +28,10 @@ macro_rules! codes {
 
             fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)* }
+            }
+
+            fn about(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),*).trim_ascii(),)* }
             }
         }
     };
@@ -100,7 +104,7 @@ impl Code {
         Self::ALL.iter().copied().find(|code| code.as_value() == name)
     }
 
-    fn as_value(self) -> String {
+    pub(crate) fn as_value(self) -> String {
         serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
     }
 }
@@ -244,6 +248,23 @@ impl Problem {
     /// 422 for one value.
     pub(crate) fn field(place: Place, pointer: impl Into<String>, code: &'static str, detail: impl ToString) -> Self {
         Self::invalid(vec![FieldError::new(place, pointer, code, detail)])
+    }
+
+    /// How a problem of this code looks, for the OpenAPI document.
+    pub(crate) fn example(code: Code) -> Self {
+        let problem = match code {
+            Code::InvalidRequest => {
+                let detail = "`-5` is not an amount: write an integer from 0 to 10^15";
+                Self::field(Place::Body, "/tokens", "invalid_value", detail)
+            }
+            _ => Self::new(code, code.about()),
+        };
+        let problem = match code {
+            Code::Stale => problem.with_current_etag(Some("\"13\"".to_owned())),
+            Code::ReservationEnded => problem.with_ended("settled"),
+            _ => problem,
+        };
+        problem.with_request_id("90a24527-00000008")
     }
 
     pub(crate) fn code(&self) -> Code {
