@@ -343,4 +343,29 @@ mod tests {
             assert!(code.status().as_u16() >= 400, "{code:?}");
         }
     }
+
+    #[test]
+    fn the_page_of_errors_has_one_section_for_each_code() {
+        let page = include_str!("../../docs/errors.md");
+
+        let sections: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        let mut sorted = sections.clone();
+        sorted.sort_unstable();
+        let mut codes: Vec<String> = Code::ALL.iter().map(|code| code.as_value()).collect();
+        codes.sort_unstable();
+
+        assert_eq!(sorted, codes);
+        for code in &codes {
+            assert!(page.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{code}`"))), "{code}");
+        }
+        let status = |code: &str| Code::named(code).map_or(0, |code| code.status().as_u16());
+        let mut heading = 0;
+        for line in page.lines() {
+            match line.split_once(' ') {
+                Some(("#", text)) => heading = text.parse().unwrap_or(0),
+                Some(("##", code)) => assert_eq!(status(code), heading, "{code}"),
+                _ => {}
+            }
+        }
+    }
 }
