@@ -1,6 +1,7 @@
 //! The OpenAPI document: the routes' own words, and what they have in common added to each.
 
 use super::problem::{Body, Code, PROBLEM_JSON, Problem};
+use super::query::PageSize;
 use super::routes;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::engine::Handle;
@@ -35,7 +36,7 @@ use utoipa_actix_web::AppExt;
         (name = "server", description = "Health, metrics, and this document."),
     ),
     // Those that stand in parameters only are not collected from the routes.
-    components(schemas(Body, Code, Handle, AccountId, PolicyId)),
+    components(schemas(Body, Code, Handle, AccountId, PolicyId, PageSize)),
 )]
 struct Base;
 

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::future::{Ready, ready};
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 /// Entries of a page where none are asked for.
 const USUAL_PAGE: usize = 50;
@@ -41,14 +43,25 @@ pub(crate) fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
-    // Any integer: it is brought into the bounds, so it has none here.
     /// Entries of a page; brought into 1 to 200. A page may be shorter although there is a next one.
-    #[param(value_type = Option<u64>, minimum = 0, default = 50)]
+    #[param(value_type = Option<PageSize>)]
     page_size: Option<String>,
     /// The `next_page_token` of the page before, with the same filters.
     #[param(max_length = 2048)]
     page_token: Option<String>,
 }
+
+/// Describes `page_size` in the OpenAPI document. Any integer: it is brought into the bounds, so it has none here.
+pub(crate) struct PageSize;
+
+impl PartialSchema for PageSize {
+    fn schema() -> RefOr<Schema> {
+        let integer = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+        integer.default(Some(USUAL_PAGE.into())).examples([serde_json::json!(USUAL_PAGE)]).into()
+    }
+}
+
+impl ToSchema for PageSize {}
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
