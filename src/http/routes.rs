@@ -5,6 +5,7 @@ use super::paths;
 use super::problem::{Place, Problem};
 use super::{accounts, audit, caps, clamps, decisions, docs, health, overrides, policies, reservations};
 use super::{sub_accounts, tier, tiers, usage};
+use actix_web::error::PathError;
 use actix_web::web;
 use tracing_actix_web::TracingLogger;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -82,6 +83,10 @@ fn path_config() -> web::PathConfig {
         let pattern = request.match_pattern().unwrap_or_default();
         let names: Vec<&str> = pattern.split(['{', '}']).skip(1).step_by(2).collect();
         let pointer = if let [only] = names.as_slice() { format!("/{only}") } else { String::new() };
-        Problem::field(Place::Path, pointer, "invalid_value", error).into()
+        let detail = match &error {
+            PathError::Deserialize(why) => why.to_string(),
+            other => other.to_string(),
+        };
+        Problem::field(Place::Path, pointer, "invalid_value", detail).into()
     })
 }

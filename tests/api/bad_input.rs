@@ -178,3 +178,14 @@ fn what_is_no_http_does_not_hurt() {
     assert!(server.raw(b"GET /v1/reservations/%ff%fe%00 HTTP/1.1\r\nhost: x\r\n\r\n").starts_with("HTTP/1.1 4"));
     assert_eq!(server.get("/healthz").status, 200);
 }
+
+#[test]
+fn a_path_that_is_not_valid_is_told_in_the_words_of_the_field() {
+    let server = Server::start();
+
+    let refused = server.get("/v1/accounts/no%20spaces");
+
+    assert_eq!(refused.problem(422, "invalid_request"), "/id");
+    let detail = refused.json["errors"][0]["detail"].as_str().unwrap();
+    assert!(detail.starts_with("account id `no spaces` is not valid"), "{detail}");
+}
