@@ -19,7 +19,12 @@ use utoipa::{IntoParams, ToSchema};
 
 /// An emergency ceiling: it only lowers.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Clamp)]
+#[schema(as = Clamp, example = json!({
+    "id": "cl_01kg8y2v0031gwr3b99bwpg6k4", "group": "text.m2", "limit": "rpm", "unit": "requests",
+    "window_ms": 60000, "tier": "free", "quota": 5, "active": true, "dormant": false,
+    "expires_at": "2026-01-31T09:00:00.000Z",
+    "made": {"at": "2026-01-31T08:00:00.000Z", "by": "alice", "reason": "GPU shortage"},
+}))]
 pub(crate) struct ClampAnswer {
     #[schema(value_type = String, example = "cl_01kg8y2v0031gwr3b99bwpg6k4")]
     id: CompactString,

@@ -18,7 +18,12 @@ use utoipa::{IntoParams, ToSchema};
 
 /// A quota for one limit of one main account, over a span of time.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Override)]
+#[schema(as = Override, example = json!({
+    "id": "ov_01kg8y2v0031gwr3b99bwpg6k4", "account": "acme", "group": "text.m2", "limit": "rpm",
+    "unit": "requests", "window_ms": 60000, "quota": 2000, "state": "active", "dormant": false,
+    "expires_at": "2099-01-31T00:00:00.000Z",
+    "made": {"at": "2026-01-31T08:00:00.000Z", "by": "alice", "reason": "contract 2026-17"},
+}))]
 pub(crate) struct OverrideAnswer {
     #[schema(value_type = String, example = "ov_01kg8y2v0031gwr3b99bwpg6k4")]
     id: CompactString,

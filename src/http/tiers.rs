@@ -19,7 +19,22 @@ use utoipa::ToSchema;
 
 /// The tiers of the active revision.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Tiers)]
+#[schema(as = Tiers, example = json!({
+    "revision": 1, "default_tier": "free",
+    "tiers": [
+        {"id": "free", "rank": 0, "title": {"en": "Free"}, "grace_ms": 2_592_000_000_i64, "quotas": [
+            {"group": "text.m2", "limit": "rpm", "unit": "requests", "window_ms": 60000,
+             "algorithm": "sliding_window", "quota": 20},
+            {"group": "music.generation", "limit": "conn", "quota": 3},
+        ]},
+        {"id": "paid", "rank": 1, "title": {"en": "Topped up"}, "reached_by": {"net_paid_at_least": {"CNY": 1}},
+         "grace_ms": 2_592_000_000_i64, "quotas": [
+            {"group": "text.m2", "limit": "rpm", "unit": "requests", "window_ms": 60000,
+             "algorithm": "sliding_window", "quota": 500},
+            {"group": "music.generation", "limit": "conn", "quota": 20},
+        ]},
+    ],
+}))]
 pub(crate) struct TiersAnswer {
     #[schema(example = 7)]
     revision: u64,
