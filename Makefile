@@ -12,7 +12,7 @@ demo: ## a real trace for a free and a paid account, reports in out/
 	$(DEMO) --tier paid --report out/paid.html
 
 test: ## all tests
-	cargo test --features failpoints
+	cargo test --features failpoints,manual-clock
 
 check: ## formatting and lints
 	cargo fmt --check

@@ -5,7 +5,7 @@ use super::problem::Problem;
 use super::query::{List, Listed, PageQuery, Read};
 use super::reply;
 use super::tier::TierAnswer;
-use super::views::{ActView, Item, Reason, account_in_path, nullable};
+use super::views::{ActView, Item, Reason, nullable};
 use super::wire::rfc3339;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::services::accounts::{self, Account, AccountFilter, AccountPatch, NewAccount};
@@ -76,7 +76,7 @@ pub(crate) struct AccountRequest {
     name: Option<String>,
     /// At most 16; their names follow the grammar of policy ids.
     #[serde(default)]
-    labels: BTreeMap<String, String>,
+    labels: Option<BTreeMap<String, String>>,
 }
 
 /// What to change of an account; what is left out stays.
@@ -94,7 +94,6 @@ pub(crate) struct AccountPatchRequest {
     name: Option<Option<String>>,
     /// Replaces all labels.
     #[serde(default)]
-    #[schema(nullable = false)]
     labels: Option<BTreeMap<String, String>>,
 }
 
@@ -134,14 +133,14 @@ impl AccountsQuery {
     params(ChangeQuery, IdempotencyKey),
     request_body = AccountRequest,
     responses(
-        (status = 201, description = "Created", body = AccountAnswer),
+        (status = 201, description = "Created", body = AccountAnswer, headers(("ETag" = String), ("Location" = String))),
         (status = 409, description = "`account_exists`"),
     ),
 )]
 #[post("/v1/accounts")]
 pub(crate) async fn create(change: Change<AccountRequest>) -> Result<HttpResponse, Problem> {
     let work = |services: &_, context: &_, AccountRequest { id, tier, name, labels }| {
-        accounts::create(services, context, NewAccount { id, tier, name, labels })
+        accounts::create(services, context, NewAccount { id, tier, name, labels: labels.unwrap_or_default() })
     };
     reply::created(change.run(work).await?, location, AccountAnswer::from)
 }
@@ -176,11 +175,10 @@ pub(crate) async fn list(listing: List<AccountsQuery>) -> Result<HttpResponse, P
     operation_id = "getAccount",
     tag = "accounts",
     params(("id" = AccountId, Path)),
-    responses((status = 200, description = "The account", body = AccountAnswer)),
+    responses((status = 200, description = "The account", body = AccountAnswer, headers(("ETag" = String)))),
 )]
 #[get("/v1/accounts/{id}")]
-pub(crate) async fn read(reading: Read, path: Path<String>) -> Result<HttpResponse, Problem> {
-    let id = account_in_path(&path)?;
+pub(crate) async fn read(reading: Read, id: Path<AccountId>) -> Result<HttpResponse, Problem> {
     let account = reading.run(move |services, now| accounts::get(services, &id, now)).await?;
     reply::tagged(&AccountAnswer::from(account.value), account.revision)
 }
@@ -193,11 +191,10 @@ pub(crate) async fn read(reading: Read, path: Path<String>) -> Result<HttpRespon
     tag = "accounts",
     params(("id" = AccountId, Path), ChangeQuery, IfMatch),
     request_body = AccountPatchRequest,
-    responses((status = 200, description = "Changed", body = AccountAnswer)),
+    responses((status = 200, description = "Changed", body = AccountAnswer, headers(("ETag" = String)))),
 )]
 #[patch("/v1/accounts/{id}")]
-pub(crate) async fn update(path: Path<String>, change: Change<AccountPatchRequest>) -> Result<HttpResponse, Problem> {
-    let id = account_in_path(&path)?;
+pub(crate) async fn update(id: Path<AccountId>, change: Change<AccountPatchRequest>) -> Result<HttpResponse, Problem> {
     let work = move |services: &_, context: &_, AccountPatchRequest { tier, name, labels }| {
         accounts::patch(services, context, &id, &AccountPatch { tier, name, labels })
     };
@@ -213,11 +210,10 @@ pub(crate) async fn update(path: Path<String>, change: Change<AccountPatchReques
     tag = "accounts",
     params(("id" = AccountId, Path), ChangeQuery, IdempotencyKey),
     request_body = Reason,
-    responses((status = 200, description = "Suspended", body = AccountAnswer)),
+    responses((status = 200, description = "Suspended", body = AccountAnswer, headers(("ETag" = String)))),
 )]
 #[post("/v1/accounts/{id}/suspend")]
-pub(crate) async fn suspend(path: Path<String>, change: Change<Reason>) -> Result<HttpResponse, Problem> {
-    let id = account_in_path(&path)?;
+pub(crate) async fn suspend(id: Path<AccountId>, change: Change<Reason>) -> Result<HttpResponse, Problem> {
     let work = move |services: &_, context: &_, Reason { reason }| accounts::suspend(services, context, &id, &reason);
     reply::changed(change.run(work).await?, AccountAnswer::from)
 }
@@ -230,11 +226,10 @@ pub(crate) async fn suspend(path: Path<String>, change: Change<Reason>) -> Resul
     tag = "accounts",
     params(("id" = AccountId, Path), ChangeQuery, IdempotencyKey),
     request_body = Reason,
-    responses((status = 200, description = "Resumed", body = AccountAnswer)),
+    responses((status = 200, description = "Resumed", body = AccountAnswer, headers(("ETag" = String)))),
 )]
 #[post("/v1/accounts/{id}/resume")]
-pub(crate) async fn resume(path: Path<String>, change: Change<Reason>) -> Result<HttpResponse, Problem> {
-    let id = account_in_path(&path)?;
+pub(crate) async fn resume(id: Path<AccountId>, change: Change<Reason>) -> Result<HttpResponse, Problem> {
     let work = move |services: &_, context: &_, Reason { reason }| accounts::resume(services, context, &id, &reason);
     reply::changed(change.run(work).await?, AccountAnswer::from)
 }

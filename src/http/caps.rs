@@ -4,7 +4,6 @@ use super::change::{Change, ChangeQuery, IfMatch};
 use super::problem::{Place, Problem};
 use super::query::Read;
 use super::reply;
-use super::views::account_in_path;
 use crate::domain::account::LimitKey;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::quantity::Quota;
@@ -65,13 +64,12 @@ fn key(path: &str) -> Result<LimitKey, Problem> {
     tag = "accounts",
     params(("id" = AccountId, Path, description = "The sub-account")),
     responses(
-        (status = 200, description = "The caps", body = CapsAnswer),
+        (status = 200, description = "The caps", body = CapsAnswer, headers(("ETag" = String))),
         (status = 409, description = "`not_a_sub_account`"),
     ),
 )]
 #[get("/v1/accounts/{id}/caps")]
-pub(crate) async fn read(reading: Read, path: Path<String>) -> Result<HttpResponse, Problem> {
-    let id = account_in_path(&path)?;
+pub(crate) async fn read(reading: Read, id: Path<AccountId>) -> Result<HttpResponse, Problem> {
     let caps = reading.run(move |services, _| caps::get(services, &id)).await?;
     reply::tagged(&CapsAnswer::of(&caps.value), caps.revision)
 }
@@ -86,13 +84,12 @@ pub(crate) async fn read(reading: Read, path: Path<String>) -> Result<HttpRespon
     params(("id" = AccountId, Path, description = "The sub-account"), ChangeQuery, IfMatch),
     request_body = CapsRequest,
     responses(
-        (status = 200, description = "Replaced", body = CapsAnswer),
+        (status = 200, description = "Replaced", body = CapsAnswer, headers(("ETag" = String))),
         (status = 409, description = "`not_a_sub_account`"),
     ),
 )]
 #[put("/v1/accounts/{id}/caps")]
-pub(crate) async fn replace(path: Path<String>, change: Change<CapsRequest>) -> Result<HttpResponse, Problem> {
-    let id = account_in_path(&path)?;
+pub(crate) async fn replace(id: Path<AccountId>, change: Change<CapsRequest>) -> Result<HttpResponse, Problem> {
     let caps = change.body.by_key()?;
     let done = change.run(move |services, context, _| caps::replace(services, context, &id, &caps)).await?;
     reply::changed(done, |account| match &account.record.role {

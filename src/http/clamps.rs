@@ -91,7 +91,7 @@ pub(crate) struct ClampRequest {
     expires_at: Option<Time>,
     /// It stays until it is removed.
     #[serde(default)]
-    permanent: bool,
+    permanent: Option<bool>,
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }
@@ -130,7 +130,7 @@ pub(crate) struct ClampsQuery {
     params(ChangeQuery, IdempotencyKey),
     request_body = ClampRequest,
     responses(
-        (status = 201, description = "Created", body = ClampAnswer),
+        (status = 201, description = "Created", body = ClampAnswer, headers(("ETag" = String), ("Location" = String))),
         (status = 409, description = "`not_a_main_account`"),
     ),
 )]
@@ -143,7 +143,7 @@ pub(crate) async fn create(change: Change<ClampRequest>) -> Result<HttpResponse,
             scope,
             quota: body.quota,
             expires_at_ms: ms(body.expires_at),
-            permanent: body.permanent,
+            permanent: body.permanent.unwrap_or_default(),
             reason: body.reason,
         };
         clamps::create(services, context, &new)
@@ -181,7 +181,7 @@ pub(crate) async fn list(listing: List<ClampsQuery>) -> Result<HttpResponse, Pro
     operation_id = "getClamp",
     tag = "clamps",
     params(("id" = String, Path, example = "cl_01kg8y2v0031gwr3b99bwpg6k4")),
-    responses((status = 200, description = "The clamp", body = ClampAnswer)),
+    responses((status = 200, description = "The clamp", body = ClampAnswer, headers(("ETag" = String)))),
 )]
 #[get("/v1/clamps/{id}")]
 pub(crate) async fn read(reading: Read, id: Path<String>) -> Result<HttpResponse, Problem> {

@@ -119,7 +119,7 @@ pub(crate) struct OverrideRequest {
     expires_at: Option<Time>,
     /// Says that having no end is meant.
     #[serde(default)]
-    permanent: bool,
+    permanent: Option<bool>,
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }
@@ -147,7 +147,7 @@ pub(crate) struct OverridesQuery {
     params(ChangeQuery, IdempotencyKey),
     request_body = OverrideRequest,
     responses(
-        (status = 201, description = "Created", body = OverrideAnswer),
+        (status = 201, description = "Created", body = OverrideAnswer, headers(("ETag" = String), ("Location" = String))),
         (status = 409, description = "`override_overlaps`: `detail` names the other one; `not_a_main_account`"),
     ),
 )]
@@ -160,7 +160,7 @@ pub(crate) async fn create(change: Change<OverrideRequest>) -> Result<HttpRespon
             quota: body.quota,
             starts_at_ms: ms(body.starts_at),
             expires_at_ms: ms(body.expires_at),
-            permanent: body.permanent,
+            permanent: body.permanent.unwrap_or_default(),
             reason: body.reason,
         };
         overrides::create(services, context, &new)
@@ -203,7 +203,7 @@ pub(crate) async fn list(listing: List<OverridesQuery>) -> Result<HttpResponse, 
     operation_id = "getOverride",
     tag = "overrides",
     params(("id" = String, Path, example = "ov_01kg8y2v0031gwr3b99bwpg6k4")),
-    responses((status = 200, description = "The override", body = OverrideAnswer)),
+    responses((status = 200, description = "The override", body = OverrideAnswer, headers(("ETag" = String)))),
 )]
 #[get("/v1/overrides/{id}")]
 pub(crate) async fn read(reading: Read, id: Path<String>) -> Result<HttpResponse, Problem> {
@@ -220,7 +220,7 @@ pub(crate) async fn read(reading: Read, id: Path<String>) -> Result<HttpResponse
     params(("id" = String, Path, example = "ov_01kg8y2v0031gwr3b99bwpg6k4"), ChangeQuery, IdempotencyKey),
     request_body = Reason,
     responses(
-        (status = 200, description = "Revoked", body = OverrideAnswer),
+        (status = 200, description = "Revoked", body = OverrideAnswer, headers(("ETag" = String))),
         (status = 409, description = "`override_ended`: it is over already"),
     ),
 )]

@@ -128,10 +128,10 @@ pub(crate) struct PublishRequest {
     document: Value,
     #[serde(default)]
     #[schema(max_length = 500)]
-    reason: String,
+    reason: Option<String>,
     /// Refuse a document that has warnings.
     #[serde(default)]
-    strict: bool,
+    strict: Option<bool>,
 }
 
 impl From<PublishRequest> for NewRevision {
@@ -141,8 +141,8 @@ impl From<PublishRequest> for NewRevision {
                 Value::String(text) => Source::Text(text),
                 json => Source::Json(json),
             },
-            reason: request.reason,
-            warnings: if request.strict { Warnings::Refused } else { Warnings::Told },
+            reason: request.reason.unwrap_or_default(),
+            warnings: if request.strict.unwrap_or_default() { Warnings::Refused } else { Warnings::Told },
         }
     }
 }
@@ -154,7 +154,7 @@ impl From<PublishRequest> for NewRevision {
 pub(crate) struct ActivateRequest {
     #[serde(default)]
     #[schema(max_length = 500)]
-    reason: String,
+    reason: Option<String>,
 }
 
 /// Publish a policy
@@ -192,7 +192,7 @@ pub(crate) struct ActivateRequest {
         }))),
     )),
     responses(
-        (status = 201, description = "Published and active", body = PublishedAnswer),
+        (status = 201, description = "Published and active", body = PublishedAnswer, headers(("ETag" = String), ("Location" = String))),
         (status = 409, description = "`unchanged`: the content is what is active already"),
     ),
 )]
@@ -225,7 +225,7 @@ pub(crate) async fn list(listing: List<NoFilter>) -> Result<HttpResponse, Proble
     operation_id = "getRevision",
     tag = "policies",
     params(("revision" = u64, Path, minimum = 1, example = 7)),
-    responses((status = 200, description = "The revision", body = RevisionDocumentAnswer)),
+    responses((status = 200, description = "The revision", body = RevisionDocumentAnswer, headers(("ETag" = String)))),
 )]
 #[get("/v1/policies/revisions/{revision}")]
 pub(crate) async fn read(reading: Read, path: Path<String>) -> Result<HttpResponse, Problem> {
@@ -243,7 +243,7 @@ pub(crate) async fn read(reading: Read, path: Path<String>) -> Result<HttpRespon
     params(("revision" = u64, Path, minimum = 1, example = 6), ChangeQuery, IdempotencyKey),
     request_body = ActivateRequest,
     responses(
-        (status = 200, description = "Active", body = PublishedAnswer),
+        (status = 200, description = "Active", body = PublishedAnswer, headers(("ETag" = String))),
         (status = 409, description = "`already_active`"),
     ),
 )]
@@ -251,7 +251,7 @@ pub(crate) async fn read(reading: Read, path: Path<String>) -> Result<HttpRespon
 pub(crate) async fn activate(path: Path<String>, change: Change<ActivateRequest>) -> Result<HttpResponse, Problem> {
     let number = revision_in_path(&path)?;
     let work = move |services: &_, context: &_, ActivateRequest { reason }| {
-        policies::activate(services, context, number, &reason)
+        policies::activate(services, context, number, reason.as_deref().unwrap_or_default())
     };
     reply::changed(change.run(work).await?, PublishedAnswer::from)
 }
@@ -262,12 +262,12 @@ pub(crate) async fn activate(path: Path<String>, change: Change<ActivateRequest>
 #[utoipa::path(
     operation_id = "getActiveRevision",
     tag = "policies",
-    responses((status = 200, description = "The active revision", body = RevisionDocumentAnswer)),
+    responses((status = 200, description = "The active revision", body = RevisionDocumentAnswer, headers(("ETag" = String)))),
 )]
 #[get("/v1/policies/active")]
 pub(crate) async fn active(reading: Read) -> Result<HttpResponse, Problem> {
     let work = |services: &_, _| {
-        let none = || Error::NotFound { what: "the active revision", id: String::new() };
+        let none = || Error::NotFound { what: "revision", id: "active".to_owned() };
         let active = policies::active(services)?.ok_or_else(none)?;
         Ok((policies::get(services, active.value.active.revision)?.value, active.revision))
     };

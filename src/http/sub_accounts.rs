@@ -5,7 +5,7 @@ use super::change::{Change, ChangeQuery, IdempotencyKey};
 use super::problem::Problem;
 use super::query::{List, Listed, NoFilter, PageQuery};
 use super::reply;
-use super::views::{Item, account_in_path};
+use super::views::Item;
 use crate::domain::ids::AccountId;
 use crate::services::accounts::{self, AccountFilter};
 use crate::services::sub_accounts::{self, NewSubAccount};
@@ -25,7 +25,7 @@ pub(crate) struct SubAccountRequest {
     #[schema(min_length = 1, max_length = 500)]
     name: Option<String>,
     #[serde(default)]
-    labels: BTreeMap<String, String>,
+    labels: Option<BTreeMap<String, String>>,
 }
 
 /// Create a sub-account
@@ -38,15 +38,14 @@ pub(crate) struct SubAccountRequest {
     params(("id" = AccountId, Path, description = "The main account", example = "acme"), ChangeQuery, IdempotencyKey),
     request_body = SubAccountRequest,
     responses(
-        (status = 201, description = "Created", body = AccountAnswer),
+        (status = 201, description = "Created", body = AccountAnswer, headers(("ETag" = String), ("Location" = String))),
         (status = 409, description = "`account_exists`, or `not_a_main_account`: there is one level only"),
     ),
 )]
 #[post("/v1/accounts/{id}/sub-accounts")]
-pub(crate) async fn create(path: Path<String>, change: Change<SubAccountRequest>) -> Result<HttpResponse, Problem> {
-    let main = account_in_path(&path)?;
+pub(crate) async fn create(main: Path<AccountId>, change: Change<SubAccountRequest>) -> Result<HttpResponse, Problem> {
     let work = move |services: &_, context: &_, SubAccountRequest { id, name, labels }| {
-        sub_accounts::create(services, context, &main, NewSubAccount { id, name, labels })
+        sub_accounts::create(services, context, &main, NewSubAccount { id, name, labels: labels.unwrap_or_default() })
     };
     reply::created(change.run(work).await?, location, AccountAnswer::from)
 }
@@ -61,13 +60,12 @@ pub(crate) async fn create(path: Path<String>, change: Change<SubAccountRequest>
     responses((status = 200, description = "One page", body = Listed<Item<AccountAnswer>>)),
 )]
 #[get("/v1/accounts/{id}/sub-accounts")]
-pub(crate) async fn list(path: Path<String>, listing: List<NoFilter>) -> Result<HttpResponse, Problem> {
-    let main = account_in_path(&path)?;
+pub(crate) async fn list(main: Path<AccountId>, listing: List<NoFilter>) -> Result<HttpResponse, Problem> {
     listing
         .run(
             move |services, _, paging, now| {
                 accounts::get(services, &main, now)?;
-                let filter = AccountFilter { parent: Some(main), ..AccountFilter::default() };
+                let filter = AccountFilter { parent: Some(main.into_inner()), ..AccountFilter::default() };
                 accounts::list(services, &filter, paging, now)
             },
             Item::<AccountAnswer>::of,

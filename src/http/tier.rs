@@ -5,7 +5,7 @@ use super::change::{Act, Change, ChangeQuery, IfMatch};
 use super::problem::Problem;
 use super::query::Read;
 use super::reply;
-use super::views::{ActView, Time, account_in_path, ms};
+use super::views::{ActView, Time, ms};
 use super::wire::rfc3339;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::services::records::PinRecord;
@@ -85,11 +85,10 @@ pub(crate) struct PinRequest {
     operation_id = "getAccountTier",
     tag = "accounts",
     params(("id" = AccountId, Path)),
-    responses((status = 200, description = "The tier", body = TierAnswer)),
+    responses((status = 200, description = "The tier", body = TierAnswer, headers(("ETag" = String)))),
 )]
 #[get("/v1/accounts/{id}/tier")]
-pub(crate) async fn read(reading: Read, path: Path<String>) -> Result<HttpResponse, Problem> {
-    let id = account_in_path(&path)?;
+pub(crate) async fn read(reading: Read, id: Path<AccountId>) -> Result<HttpResponse, Problem> {
     let view = reading.run(move |services, now| tier::get(services, &id, now)).await?;
     reply::tagged(&TierAnswer::from(view.value), view.revision)
 }
@@ -103,13 +102,12 @@ pub(crate) async fn read(reading: Read, path: Path<String>) -> Result<HttpRespon
     params(("id" = AccountId, Path, description = "The main account", example = "acme"), ChangeQuery, IfMatch),
     request_body = PinRequest,
     responses(
-        (status = 200, description = "Pinned", body = AccountAnswer),
+        (status = 200, description = "Pinned", body = AccountAnswer, headers(("ETag" = String))),
         (status = 409, description = "`not_a_main_account`: a sub-account has its main account's tier"),
     ),
 )]
 #[put("/v1/accounts/{id}/tier")]
-pub(crate) async fn pin(path: Path<String>, change: Change<PinRequest>) -> Result<HttpResponse, Problem> {
-    let id = account_in_path(&path)?;
+pub(crate) async fn pin(id: Path<AccountId>, change: Change<PinRequest>) -> Result<HttpResponse, Problem> {
     let work = move |services: &_, context: &_, PinRequest { tier, until, reason }| {
         tier::pin(services, context, &id, &NewPin { tier, until_ms: ms(until), reason })
     };
@@ -123,11 +121,10 @@ pub(crate) async fn pin(path: Path<String>, change: Change<PinRequest>) -> Resul
     operation_id = "unpinAccountTier",
     tag = "accounts",
     params(("id" = AccountId, Path, description = "The main account", example = "acme"), ChangeQuery, IfMatch),
-    responses((status = 200, description = "Unpinned", body = AccountAnswer)),
+    responses((status = 200, description = "Unpinned", body = AccountAnswer, headers(("ETag" = String)))),
 )]
 #[delete("/v1/accounts/{id}/tier")]
-pub(crate) async fn unpin(path: Path<String>, act: Act) -> Result<HttpResponse, Problem> {
-    let id = account_in_path(&path)?;
+pub(crate) async fn unpin(id: Path<AccountId>, act: Act) -> Result<HttpResponse, Problem> {
     let done = act.run(move |services, context| tier::unpin(services, context, &id, None)).await?;
     reply::changed(done, AccountAnswer::from)
 }

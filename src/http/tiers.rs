@@ -5,7 +5,6 @@ use super::policies::PublishedAnswer;
 use super::problem::Problem;
 use super::query::Read;
 use super::reply;
-use super::views::id_in_path;
 use crate::domain::account::LimitKey;
 use crate::domain::ids::{Currency, PolicyId};
 use crate::domain::policy::{Group, Limit, Policy, ReachedBy, Rule, Titles};
@@ -145,7 +144,7 @@ pub(crate) struct TierQuotaRequest {
     quota: Quota,
     #[serde(default)]
     #[schema(max_length = 500)]
-    reason: String,
+    reason: Option<String>,
 }
 
 /// List the tiers
@@ -154,11 +153,11 @@ pub(crate) struct TierQuotaRequest {
 #[utoipa::path(
     operation_id = "listTiers",
     tag = "policies",
-    responses((status = 200, description = "The tiers", body = TiersAnswer)),
+    responses((status = 200, description = "The tiers", body = TiersAnswer, headers(("ETag" = String)))),
 )]
 #[get("/v1/tiers")]
 pub(crate) async fn list(reading: Read) -> Result<HttpResponse, Problem> {
-    let none = || Error::NotFound { what: "the active revision", id: String::new() };
+    let none = || Error::NotFound { what: "revision", id: "active".to_owned() };
     let active = reading.run(move |services, _| policies::active(services)?.ok_or_else(none)).await?;
     reply::tagged(&TiersAnswer::of(&active.value.policy, active.value.active.revision), active.revision)
 }
@@ -178,20 +177,19 @@ pub(crate) async fn list(reading: Read) -> Result<HttpResponse, Problem> {
     ),
     request_body = TierQuotaRequest,
     responses(
-        (status = 200, description = "Published and active", body = PublishedAnswer),
+        (status = 200, description = "Published and active", body = PublishedAnswer, headers(("ETag" = String))),
         (status = 409, description = "`unchanged`: the quota is that already"),
     ),
 )]
 #[put("/v1/tiers/{tier}/quotas/{group}/{limit}")]
 pub(crate) async fn set_quota(
-    path: Path<(String, String, String)>,
+    path: Path<(PolicyId, PolicyId, PolicyId)>,
     change: Change<TierQuotaRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let (tier, group, limit) = &*path;
-    let tier = id_in_path("tier", tier)?;
-    let key = LimitKey { group: id_in_path("group", group)?, limit: id_in_path("limit", limit)? };
+    let (tier, group, limit) = path.into_inner();
+    let key = LimitKey { group, limit };
     let work = |services: &_, context: &_, TierQuotaRequest { quota, reason }| {
-        tiers::set_quota(services, context, &NewTierQuota { tier, key, quota, reason })
+        tiers::set_quota(services, context, &NewTierQuota { tier, key, quota, reason: reason.unwrap_or_default() })
     };
     reply::changed(change.run(work).await?, PublishedAnswer::from)
 }

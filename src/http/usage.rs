@@ -4,7 +4,6 @@ use super::change::{Change, ChangeQuery, IdempotencyKey};
 use super::problem::Problem;
 use super::query::Read;
 use super::reply;
-use super::views::account_in_path;
 use super::wire::{ScopeValue, bounded, rfc3339};
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::quantity::Quota;
@@ -231,8 +230,7 @@ impl From<Reset> for ResetAnswer {
     responses((status = 200, description = "The limits", body = LimitsAnswer)),
 )]
 #[get("/v1/accounts/{id}/limits")]
-pub(crate) async fn limits(reading: Read, path: Path<String>) -> Result<HttpResponse, Problem> {
-    let id = account_in_path(&path)?;
+pub(crate) async fn limits(reading: Read, id: Path<AccountId>) -> Result<HttpResponse, Problem> {
     let explained = reading.run(move |services, now| usage::limits(services, &id, now)).await?;
     reply::ok(&LimitsAnswer::from(explained))
 }
@@ -247,8 +245,7 @@ pub(crate) async fn limits(reading: Read, path: Path<String>) -> Result<HttpResp
     responses((status = 200, description = "The usage", body = UsageAnswer)),
 )]
 #[get("/v1/accounts/{id}/usage")]
-pub(crate) async fn read(reading: Read, path: Path<String>) -> Result<HttpResponse, Problem> {
-    let id = account_in_path(&path)?;
+pub(crate) async fn read(reading: Read, id: Path<AccountId>) -> Result<HttpResponse, Problem> {
     let rows = reading.run(move |services, now| usage::usage(services, &id, now)).await?;
     reply::ok(&UsageAnswer { usage: rows.into_iter().map(UsageRowAnswer::from).collect() })
 }
@@ -262,13 +259,12 @@ pub(crate) async fn read(reading: Read, path: Path<String>) -> Result<HttpRespon
     params(("id" = AccountId, Path, description = "The main account", example = "acme"), ChangeQuery, IdempotencyKey),
     request_body = ResetRequest,
     responses(
-        (status = 200, description = "Reset", body = ResetAnswer),
+        (status = 200, description = "Reset", body = ResetAnswer, headers(("ETag" = String))),
         (status = 409, description = "`not_a_main_account`"),
     ),
 )]
 #[post("/v1/accounts/{id}/usage/reset")]
-pub(crate) async fn reset(path: Path<String>, change: Change<ResetRequest>) -> Result<HttpResponse, Problem> {
-    let id = account_in_path(&path)?;
+pub(crate) async fn reset(id: Path<AccountId>, change: Change<ResetRequest>) -> Result<HttpResponse, Problem> {
     let work = move |services: &_, context: &_, ResetRequest { group, limit, reason }| {
         usage::reset(services, context, &id, &Selector { group, limit }, &reason)
     };

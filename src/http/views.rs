@@ -1,9 +1,8 @@
 //! Pieces of what the control plane reads and answers: who did something, times, fields that may be null, list items.
 
-use super::problem::{Place, Problem};
 use super::reply::etag;
 use super::wire::{parse_rfc3339, rfc3339};
-use crate::domain::ids::{AccountId, PolicyId};
+use crate::domain::ids::PolicyId;
 use crate::services::Stored;
 use crate::services::records::{Act, ShapeRecord};
 use compact_str::CompactString;
@@ -103,14 +102,4 @@ pub(crate) fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::<T>::deserialize(deserializer).map(Some)
-}
-
-/// The account that the path names.
-pub(crate) fn account_in_path(text: &str) -> Result<AccountId, Problem> {
-    AccountId::parse(text).map_err(|error| Problem::field(Place::Path, "/id", "invalid_value", error))
-}
-
-/// A tier, group or limit that the path names as `name`.
-pub(crate) fn id_in_path(name: &str, text: &str) -> Result<PolicyId, Problem> {
-    PolicyId::parse(text).map_err(|error| Problem::field(Place::Path, format!("/{name}"), "invalid_value", error))
 }

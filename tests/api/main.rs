@@ -1,14 +1,28 @@
 //! The REST surface by user journey: the real binary on a port of its own, a real folder, a plain client.
 
+mod control;
 mod support;
 
+mod accounts;
+mod audit;
 mod bad_input;
 mod batch;
+mod caps;
+mod changes;
+#[cfg(feature = "manual-clock")]
+mod clamps;
 mod decisions;
 mod denials;
 mod documents;
 mod health;
 #[cfg(feature = "manual-clock")]
 mod long_times;
+#[cfg(feature = "manual-clock")]
+mod overrides;
+mod policies;
 mod reservations;
+mod restart;
 mod start_and_stop;
+mod sub_accounts;
+mod tier;
+mod usage;

@@ -114,6 +114,8 @@ fn an_expired_one_frees_its_slot_and_may_still_be_settled() {
     let made = server.decide(&json!({"account": "a", "resource": "music-2.0", "reserve": {"ttl_ms": 1}}));
     let job = Job { server: &server, handle: made["reservation"]["handle"].as_str().unwrap().to_owned() };
     while job.state()["state"] != "expired" {
+        #[cfg(feature = "manual-clock")]
+        server.post("/test/clock", &json!({"advance_ms": 1}));
         std::thread::yield_now();
     }
 

@@ -152,3 +152,17 @@ fn lists_are_paged_and_filtered() {
     assert_eq!(by(AccountFilter { suspended: Some(true), ..Default::default() }), ["b2"]);
     assert_eq!(by(AccountFilter { tier: Some(id("vip")), ..Default::default() }), ["b3"]);
 }
+
+#[test]
+fn an_account_beyond_the_most_is_refused_before_it_is_written() {
+    let plane = Plane::with_room_for(2);
+    plane.create("a");
+    plane.create("b");
+    let seq = plane.seq();
+
+    let third = accounts::create(&plane.services, &plane.context(), new_account("c"));
+    let sub = sub_accounts::create(&plane.services, &plane.context(), &account("a"), new_sub("a1"));
+
+    assert_eq!((refused(third), refused(sub)), ("full: accounts".to_owned(), "full: accounts".to_owned()));
+    assert_eq!(plane.seq(), seq);
+}

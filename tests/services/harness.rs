@@ -54,8 +54,13 @@ pub struct Plane {
 impl Plane {
     /// An empty store.
     pub fn empty() -> Self {
+        Self::with_room_for(1_000_000)
+    }
+
+    /// An empty store with an engine that takes so many accounts.
+    pub fn with_room_for(most_accounts: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (store, engine) = open(&folder);
+        let (store, engine) = open(&folder, most_accounts);
         let following = follow(&store, &engine);
         let services = Services::new(store.clone(), engine, Ids::seeded(1));
         Self { services, following, store, now: START, folder }
@@ -76,7 +81,7 @@ impl Plane {
         drop(services);
         store.close().unwrap();
         drop(store);
-        let (store, engine) = open(&folder);
+        let (store, engine) = open(&folder, 1_000_000);
         let following = follow(&store, &engine);
         let services = Services::new(store.clone(), engine, Ids::seeded(2));
         Self { services, following, store, now, folder }
@@ -174,7 +179,7 @@ impl Plane {
     }
 }
 
-fn open(folder: &TempDir) -> (Arc<EmbeddedStore>, Arc<Engine>) {
+fn open(folder: &TempDir, most_accounts: usize) -> (Arc<EmbeddedStore>, Arc<Engine>) {
     let options = Options {
         segment_bytes: 4 * 1024 * 1024,
         reserve_bytes: 0,
@@ -184,7 +189,8 @@ fn open(folder: &TempDir) -> (Arc<EmbeddedStore>, Arc<Engine>) {
         ..Options::default()
     };
     let store = Arc::new(EmbeddedStore::open(folder.path(), options).unwrap().0);
-    let engine = boot::engine(&*store, &*store, Default::default(), None).unwrap().0;
+    let options = quotagate::engine::Options { most_accounts, ..Default::default() };
+    let engine = boot::engine(&*store, &*store, options, None).unwrap().0;
     (store, engine)
 }
 

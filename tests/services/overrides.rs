@@ -1,6 +1,9 @@
 use crate::harness::{MINUTE, Plane, account, id, key, refused, units};
-use quotagate::services::Paging;
-use quotagate::services::overrides::{self, NewOverride, OverrideFilter, OverrideState};
+use quotagate::services::overrides::{self, NewOverride, OverrideFilter, OverrideState, OverrideView};
+use quotagate::services::records::OverrideRecord;
+use quotagate::services::{ActorKind, MAX_OVERRIDES, Origin, Paging};
+use quotagate::store::{AdminStore, Audit, Changeset, Key, Table, Write};
+use serde_json::json;
 
 fn until(plane: &Plane, quota: u64, minutes: i64) -> NewOverride {
     NewOverride {
@@ -132,4 +135,49 @@ fn lists_are_filtered() {
     assert_eq!(list(OverrideFilter { state: Some(OverrideState::Ended), ..all() }), [ended.id]);
     let soon = OverrideFilter { ending_before_ms: Some(plane.now + 6 * MINUTE), ..all() };
     assert_eq!(list(soon), [active.id]);
+}
+
+#[test]
+fn an_account_has_a_bounded_number_of_them_and_ended_ones_make_room() {
+    let mut plane = Plane::new();
+    let minute_of = |plane: &Plane, minute: i64| NewOverride {
+        starts_at_ms: Some(plane.now + minute * MINUTE),
+        ..until(plane, 10, minute + 1)
+    };
+    let first = create(&plane, &minute_of(&plane, 0));
+    write(&plane, (1..MAX_OVERRIDES as i64).flat_map(|minute| later(&plane, &first, minute)).collect());
+
+    let one_more = minute_of(&plane, MAX_OVERRIDES as i64);
+    let full = overrides::create(&plane.services, &plane.context(), &one_more);
+    assert_eq!(refused(full), "full: overrides of one account");
+
+    plane.now += MINUTE;
+    create(&plane, &one_more);
+}
+
+/// The records of an override like another one, `minute` minutes later.
+fn later(plane: &Plane, like: &OverrideView, minute: i64) -> [Write; 2] {
+    let later = |at_ms: i64| at_ms + minute * MINUTE;
+    let (record, id) = (like.record.clone(), format!("{}-{minute:04}", like.id));
+    let (starts_at_ms, expires_at_ms) = (Some(later(plane.now)), record.expires_at_ms.map(later));
+    let record = OverrideRecord { starts_at_ms, expires_at_ms, ..record };
+    let row = Key::build().text("live_overrides").text("acme").text(&id).finish();
+    [
+        Write::put(Table::Index, row, json!({})),
+        Write::put(Table::Overrides, Key::text(&id), serde_json::to_value(record).unwrap()),
+    ]
+}
+
+/// Past all checks and at once: a thousand changes would take their time.
+fn write(plane: &Plane, writes: Vec<Write>) {
+    let audit = Audit {
+        actor: "test".to_owned(),
+        actor_kind: ActorKind::System,
+        action: "override.create".to_owned(),
+        subject: Vec::new(),
+        origin: Origin::default(),
+        detail: json!({}),
+    };
+    let change = Changeset { at_ms: plane.now, expects: Vec::new(), writes, audit, idempotency: None };
+    plane.store.commit(change).wait().unwrap();
 }
