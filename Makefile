@@ -1,10 +1,16 @@
 DEMO = cargo run --release -- simulate --policy policies/minimax.yaml \
 	--trace tests/data/AzureLLMInferenceTrace_code.csv --resource MiniMax-M2
 
-.PHONY: demo test check openapi schemathesis help clean
+.PHONY: run demo test openapi check openapi schemathesis help clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+run: ## build and start the server on 127.0.0.1:8080 with the MiniMax policy
+	cargo run --release -- serve
+
+openapi: ## write openapi/openapi.json anew
+	cargo run -- openapi > openapi/openapi.json
 
 demo: ## a real trace for a free and a paid account, reports in out/
 	mkdir -p out

@@ -1,7 +1,7 @@
 //! Main accounts, and what is common to them and sub-accounts: read, list, change, suspend, resume.
 
 use super::checks::{Checks, tier_must_exist};
-use super::commit::{Change, Plan};
+use super::commit::{Change, Deed, Plan};
 use super::facts::payments_of;
 use super::records::{AccountRecord, Act, Role};
 use super::stored::{self, Stored};
@@ -119,7 +119,7 @@ pub fn patch(
     id: &AccountId,
     patch: &AccountPatch,
 ) -> Result<Done<Account>, Error> {
-    services.change_account(context, id, "account.update", None, |before| {
+    services.change_account(context, id, Deed { action: "account.update", reason: None }, |before| {
         context.must_match(before.revision)?;
         let mut after = before.value.clone();
         let mut checks = Checks::default();
@@ -147,7 +147,7 @@ pub fn patch(
 
 /// Denies everything the account asks for. A suspended one stays as it is.
 pub fn suspend(services: &Services, context: &Context, id: &AccountId, reason: &str) -> Result<Done<Account>, Error> {
-    services.change_account(context, id, "account.suspend", Some(reason), |before| {
+    services.change_account(context, id, Deed { action: "account.suspend", reason: Some(reason) }, |before| {
         let mut after = before.value.clone();
         after.suspended.get_or_insert_with(|| Act::of(context, reason));
         Ok(after)
@@ -155,7 +155,7 @@ pub fn suspend(services: &Services, context: &Context, id: &AccountId, reason: &
 }
 
 pub fn resume(services: &Services, context: &Context, id: &AccountId, reason: &str) -> Result<Done<Account>, Error> {
-    services.change_account(context, id, "account.resume", Some(reason), |before| {
+    services.change_account(context, id, Deed { action: "account.resume", reason: Some(reason) }, |before| {
         Ok(AccountRecord { suspended: None, ..before.value.clone() })
     })
 }
@@ -217,14 +217,13 @@ impl Services {
         &self,
         context: &Context,
         id: &AccountId,
-        action: &'static str,
-        reason: Option<&str>,
+        deed: Deed<'_>,
         make: impl Fn(&Stored<AccountRecord>) -> Result<AccountRecord, Error>,
     ) -> Result<Done<Account>, Error> {
         self.change(context, || {
             let before = self.account_record(id)?;
             let mut checks = Checks::default();
-            if let Some(reason) = reason {
+            if let Some(reason) = deed.reason {
                 checks.reason("/reason", reason);
             }
             checks.done()?;
@@ -234,8 +233,8 @@ impl Services {
                 return Ok(Plan::Unchanged { value, revision: before.revision });
             }
             let key = keys::account(id);
-            let change = Change::new(action, subject(id))
-                .detail("reason", reason)?
+            let change = Change::new(deed.action, subject(id))
+                .detail("reason", deed.reason)?
                 .detail("before", &before.value)?
                 .detail("after", &after)?
                 .expect(Table::Accounts, key.clone(), Some(before.revision))

@@ -17,6 +17,14 @@ pub(super) enum Plan<T> {
     Change { value: T, change: Change },
 }
 
+/// What the audit log calls a change, and why it was made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deed<'a> {
+    /// Noun and verb, such as `account.suspend`.
+    pub action: &'static str,
+    pub reason: Option<&'a str>,
+}
+
 /// What is to be written, what it rests on and what the audit log says.
 pub(super) struct Change {
     expects: Vec<Expect>,

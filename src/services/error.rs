@@ -66,7 +66,8 @@ impl FieldError {
 
 impl Error {
     pub(super) fn not_found(what: &'static str, id: impl std::fmt::Display) -> Self {
-        Self::NotFound { what, id: id.to_string() }
+        let id = id.to_string().chars().take(80).flat_map(char::escape_debug).collect();
+        Self::NotFound { what, id }
     }
 
     pub(super) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {

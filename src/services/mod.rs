@@ -2,7 +2,7 @@
 //!
 //! Owns: who may be what (accounts, caps, overrides, clamps, revisions), the bounds of it all, what the records mean
 //! ([`records`]), the audit entry of every change, how the engine is built from the store ([`boot`]) and follows it
-//! ([`follow`]).
+//! ([`Follower`]).
 //! Deliberately absent: HTTP, permissions, a clock (`Context::now`), decisions (the engine's own).
 //!
 //! Everything here blocks on the store: call it from the blocking pool, never on an async thread.

@@ -1,7 +1,7 @@
 //! Revisions of the policy: publish, read, activate.
 
 use super::checks::Checks;
-use super::commit::{Change, Plan};
+use super::commit::{Change, Deed, Plan};
 use super::records::{Act, ActivationRecord, ActiveRecord, RevisionRecord, WarningRecord};
 use super::stored::{self, Stored};
 use super::{Context, Done, Error, FieldError, Internal, Page, Paging, Services, keys};
@@ -80,7 +80,7 @@ pub fn publish(services: &Services, context: &Context, new: &NewRevision) -> Res
             None if context.if_match.is_some() => return Err(Error::Stale { current: None }),
             None => {}
         }
-        services.next_revision(context, active, &parsed, &new.reason, "policy.publish")
+        services.next_revision(context, active, &parsed, Deed { action: "policy.publish", reason: Some(&new.reason) })
     })
 }
 
@@ -235,9 +235,9 @@ impl Services {
         context: &Context,
         active: Option<Stored<ActiveRecord>>,
         parsed: &Parsed,
-        reason: &str,
-        action: &'static str,
+        deed: Deed<'_>,
     ) -> Result<Plan<Published>, Error> {
+        let reason = deed.reason.unwrap_or_default();
         let mut checks = Checks::default();
         checks.note("/reason", reason);
         checks.done()?;
@@ -256,7 +256,7 @@ impl Services {
         };
         let document: Value = serde_json::from_str(&parsed.policy.canonical_json)
             .map_err(|_| Internal::Change("the canonical document is not JSON"))?;
-        let change = Change::new(action, subject(last_revision))
+        let change = Change::new(deed.action, subject(last_revision))
             .detail("name", &head.name)?
             .detail("warnings", head.warnings.len())?
             .expect(Table::Policies, keys::revision(last_revision), None)

@@ -2,6 +2,7 @@
 
 use super::accounts::Account;
 use super::checks::{Checks, tier_must_exist};
+use super::commit::Deed;
 use super::records::{AccountRecord, Act, PinRecord, Role};
 use super::{Context, Done, Error, Services, Stored};
 use crate::domain::account::Pin;
@@ -48,7 +49,7 @@ pub fn get(services: &Services, id: &AccountId, now: i64) -> Result<Stored<TierV
 
 /// Sets the tier of a main account whatever its payments reach; replaces the pin it has.
 pub fn pin(services: &Services, context: &Context, id: &AccountId, new: &NewPin) -> Result<Done<Account>, Error> {
-    services.change_account(context, id, "account.pin", Some(&new.reason), |before| {
+    services.change_account(context, id, Deed { action: "account.pin", reason: Some(&new.reason) }, |before| {
         services.main_record(id)?;
         context.must_match(before.revision)?;
         let mut checks = Checks::default();
@@ -70,7 +71,7 @@ pub fn unpin(
     id: &AccountId,
     reason: Option<&str>,
 ) -> Result<Done<Account>, Error> {
-    services.change_account(context, id, "account.unpin", reason, |before| {
+    services.change_account(context, id, Deed { action: "account.unpin", reason }, |before| {
         services.main_record(id)?;
         context.must_match(before.revision)?;
         if matches!(before.value.role, Role::Main { pin: None, .. }) {

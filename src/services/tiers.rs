@@ -1,5 +1,6 @@
 //! One quota of one tier, changed in one step: the active document with that number in it is the next revision.
 
+use super::commit::Deed;
 use super::policies::{self, Published, Source, Warnings};
 use super::{Context, Done, Error, Services};
 use crate::domain::account::LimitKey;
@@ -27,7 +28,8 @@ pub fn set_quota(services: &Services, context: &Context, new: &NewTierQuota) -> 
         context.must_match(active.revision)?;
         *quota = serde_json::to_value(new.quota).unwrap_or_default();
         let parsed = policies::parse(&Source::Json(document), Warnings::Told)?;
-        services.next_revision(context, Some(active), &parsed, &new.reason, "policy.set_quota")
+        let deed = Deed { action: "policy.set_quota", reason: Some(&new.reason) };
+        services.next_revision(context, Some(active), &parsed, deed)
     })
 }
 
