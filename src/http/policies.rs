@@ -4,6 +4,7 @@ use super::change::{Change, ChangeQuery, IdempotencyKey, IfMatch};
 use super::problem::Problem;
 use super::query::{List, Listed, NoFilter, PageQuery, Read};
 use super::reply;
+use super::schema::PolicyDocument;
 use super::views::ActView;
 use crate::services::policies::{self, NewRevision, Published, Revision, Source, Warnings};
 use crate::services::records::{ActivationRecord, RevisionRecord, WarningRecord};
@@ -124,7 +125,7 @@ impl From<Revision> for RevisionDocumentAnswer {
 #[serde(deny_unknown_fields, expecting = "expected a JSON object")]
 pub(crate) struct PublishRequest {
     /// The policy document as an object, or as a text in YAML or JSON.
-    #[schema(value_type = Object)]
+    #[schema(value_type = PolicyDocument)]
     document: Value,
     #[serde(default)]
     #[schema(max_length = 500)]

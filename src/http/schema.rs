@@ -105,6 +105,25 @@ named!(
     )
 );
 
+/// A policy document: an object, or a text.
+pub(crate) struct PolicyDocument;
+
+named!(
+    PolicyDocument,
+    "PolicyDocument",
+    Schema::from(
+        OneOfBuilder::new()
+            .item(
+                ObjectBuilder::new()
+                    .title(Some("Object"))
+                    .additional_properties(Some(AdditionalProperties::FreeForm(true)))
+            )
+            .item(ObjectBuilder::new().schema_type(Type::String).title(Some("Text")))
+            .description(Some("A policy document as an object, or as a text in YAML or JSON."))
+            .build()
+    )
+);
+
 fn text(pattern: &str, most: usize, example: &str) -> ObjectBuilder {
     let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
     text.min_length(Some(1)).max_length(Some(most)).examples([json!(example)])
