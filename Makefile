@@ -1,16 +1,17 @@
-DEMO = cargo run --release -- simulate --policy policies/minimax.yaml \
+# Features that tests need: named failures, and a clock that a test moves.
+TEST_FEATURES = --features failpoints,manual-clock
+# `make run RELEASE=` runs the debug build.
+RELEASE = --release
+DEMO = cargo run $(RELEASE) -- simulate --policy policies/minimax.yaml \
 	--trace tests/data/AzureLLMInferenceTrace_code.csv --resource MiniMax-M2
 
-.PHONY: run demo test openapi check openapi schemathesis help clean
+.PHONY: help run demo test check openapi schemathesis lint-openapi browser clean
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-run: ## build and start the server on 127.0.0.1:8080 with the MiniMax policy
-	cargo run --release -- serve
-
-openapi: ## write openapi/openapi.json anew
-	cargo run -- openapi > openapi/openapi.json
+run: ## build and start the server on 127.0.0.1:8080 with the MiniMax policy; Swagger UI at /docs/
+	cargo run $(RELEASE) -- serve
 
 demo: ## a real trace for a free and a paid account, reports in out/
 	mkdir -p out
@@ -18,11 +19,15 @@ demo: ## a real trace for a free and a paid account, reports in out/
 	$(DEMO) --tier paid --report out/paid.html
 
 test: ## all tests
-	cargo test --features failpoints,manual-clock
+	cargo test $(TEST_FEATURES)
 
-check: ## formatting and lints
+check: ## formatting, lints, the library alone, and whether openapi/openapi.json is what the code says
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets $(TEST_FEATURES) -- -D warnings
+	cargo check --no-default-features
+	cargo run --quiet $(TEST_FEATURES) -- openapi | cmp - openapi/openapi.json || \
+		{ echo 'openapi/openapi.json is old: run `make openapi`'; exit 1; }
+	$(if $(wildcard tests/tidy.rs),cargo test --quiet $(TEST_FEATURES) --test tidy)
 
 openapi: ## write openapi/openapi.json anew
 	cargo run --quiet -- openapi > openapi/openapi.json
@@ -30,6 +35,13 @@ openapi: ## write openapi/openapi.json anew
 schemathesis: ## thousands of made-up requests against a server of its own (python3)
 	cargo build
 	tests/schemathesis.sh
+
+lint-openapi: ## lint openapi/openapi.json by the recommended rules (npm)
+	tests/lint-openapi.sh
+
+browser: ## the first five minutes in Swagger UI, in a real browser (node, Chromium)
+	cargo build
+	tests/browser.sh
 
 clean: ## what was built
 	cargo clean

@@ -2,18 +2,26 @@
 # Runs schemathesis against a server of its own, on a free port and an empty folder, from the document that it serves.
 #
 # Needs python3; schemathesis comes from PyPI into a folder of its own (SCHEMATHESIS_HOME) unless it is there already.
-# QUOTAGATE names the binary, EXAMPLES how many inputs are made for each operation.
+# Where it cannot be had, that is said and nothing is tested. QUOTAGATE names the binary, EXAMPLES how many inputs are
+# made for each operation.
 set -eu
 cd "$(dirname "$0")/.."
 
 VERSION=4.32.5
-home=${SCHEMATHESIS_HOME:-target/schemathesis}
-binary=${QUOTAGATE:-target/debug/quotagate}
+target=${CARGO_TARGET_DIR:-target}
+home=${SCHEMATHESIS_HOME:-$target/schemathesis}
+binary=${QUOTAGATE:-$target/debug/quotagate}
 examples=${EXAMPLES:-60}
 
+skip() {
+    echo "schemathesis: skipped, $1"
+    exit 0
+}
+
 if ! "$home/bin/schemathesis" --version 2>/dev/null | grep -q "$VERSION"; then
-    python3 -m venv "$home"
-    "$home/bin/pip" install --quiet "schemathesis==$VERSION"
+    command -v python3 >/dev/null || skip "python3 is not there"
+    python3 -m venv "$home" || skip "python3 makes no virtual environment"
+    "$home/bin/pip" install --quiet "schemathesis==$VERSION" || skip "schemathesis $VERSION cannot be installed"
 fi
 
 folder=$(mktemp -d)

@@ -135,9 +135,9 @@ fn greet(started: &Started, config: &Config, streams: &mut Streams<'_>) -> Resul
     writeln!(out, "try it:")?;
     let json = "-H 'content-type: application/json'";
     if config.unknown_accounts == UnknownAccounts::Deny {
-        writeln!(out, "  curl {base}/v1/accounts {json} -d '{{\"id\": \"acme-eu\"}}'")?;
+        writeln!(out, "  curl {base}/v1/accounts {json} -d '{{\"id\": \"acme\"}}'")?;
     }
-    let decide = r#"{"account": "acme-eu", "resource": "MiniMax-M2", "tokens": 1200}"#;
+    let decide = r#"{"account": "acme", "resource": "MiniMax-M2", "tokens": 1200}"#;
     writeln!(out, "  curl {base}/v1/decisions {json} -d '{decide}'")?;
     Ok(out.flush()?)
 }

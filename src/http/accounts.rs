@@ -19,7 +19,10 @@ use utoipa::{IntoParams, ToSchema};
 
 /// A main account or a sub-account.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Account)]
+#[schema(as = Account, example = json!({
+    "id": "acme", "created_at": "2026-01-31T08:00:00.000Z", "suspended": false,
+    "tier": {"effective": "free", "floor": "free", "reached": "free"},
+}))]
 pub(crate) struct AccountAnswer {
     id: AccountId,
     /// The main account of a sub-account; absent for a main account.
@@ -65,7 +68,7 @@ impl From<Account> for AccountAnswer {
 /// An account to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "expected a JSON object")]
-#[schema(example = json!({"id": "acme", "tier": "paid", "name": "Acme Ltd", "labels": {"region": "eu"}}))]
+#[schema(example = json!({"id": "acme"}))]
 pub(crate) struct AccountRequest {
     id: AccountId,
     /// The tier that it has at least, whatever it pays; the policy's default tier where absent.
@@ -131,7 +134,12 @@ impl AccountsQuery {
     operation_id = "createAccount",
     tag = "accounts",
     params(ChangeQuery, IdempotencyKey),
-    request_body = AccountRequest,
+    request_body(content = AccountRequest, examples(
+        ("A free account" = (value = json!({"id": "acme"}))),
+        ("All there is to set" = (value = json!(
+            {"id": "globex", "tier": "paid", "name": "Globex Ltd", "labels": {"region": "eu"}}
+        ))),
+    )),
     responses(
         (status = 201, description = "Created", body = AccountAnswer, headers(("ETag" = String), ("Location" = String))),
         (status = 409, description = "`account_exists`"),
@@ -174,7 +182,7 @@ pub(crate) async fn list(listing: List<AccountsQuery>) -> Result<HttpResponse, P
 #[utoipa::path(
     operation_id = "getAccount",
     tag = "accounts",
-    params(("id" = AccountId, Path)),
+    params(("id" = AccountId, Path, description = "The account", example = "acme")),
     responses((status = 200, description = "The account", body = AccountAnswer, headers(("ETag" = String)))),
 )]
 #[get("/v1/accounts/{id}")]
@@ -189,7 +197,7 @@ pub(crate) async fn read(reading: Read, id: Path<AccountId>) -> Result<HttpRespo
 #[utoipa::path(
     operation_id = "updateAccount",
     tag = "accounts",
-    params(("id" = AccountId, Path), ChangeQuery, IfMatch),
+    params(("id" = AccountId, Path, description = "The account", example = "acme"), ChangeQuery, IfMatch),
     request_body = AccountPatchRequest,
     responses((status = 200, description = "Changed", body = AccountAnswer, headers(("ETag" = String)))),
 )]
@@ -208,7 +216,7 @@ pub(crate) async fn update(id: Path<AccountId>, change: Change<AccountPatchReque
 #[utoipa::path(
     operation_id = "suspendAccount",
     tag = "accounts",
-    params(("id" = AccountId, Path), ChangeQuery, IdempotencyKey),
+    params(("id" = AccountId, Path, description = "The account", example = "acme"), ChangeQuery, IdempotencyKey),
     request_body = Reason,
     responses((status = 200, description = "Suspended", body = AccountAnswer, headers(("ETag" = String)))),
 )]
@@ -224,7 +232,7 @@ pub(crate) async fn suspend(id: Path<AccountId>, change: Change<Reason>) -> Resu
 #[utoipa::path(
     operation_id = "resumeAccount",
     tag = "accounts",
-    params(("id" = AccountId, Path), ChangeQuery, IdempotencyKey),
+    params(("id" = AccountId, Path, description = "The account", example = "acme"), ChangeQuery, IdempotencyKey),
     request_body = Reason,
     responses((status = 200, description = "Resumed", body = AccountAnswer, headers(("ETag" = String)))),
 )]

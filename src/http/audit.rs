@@ -74,6 +74,7 @@ pub(crate) struct AuditQuery {
     /// What something was done to.
     #[param(example = "account:acme")]
     subject: Option<String>,
+    /// What was done, in full.
     #[param(example = "account.suspend")]
     action: Option<String>,
     /// At or after.

@@ -62,7 +62,7 @@ fn key(path: &str) -> Result<LimitKey, Problem> {
 #[utoipa::path(
     operation_id = "getCaps",
     tag = "accounts",
-    params(("id" = AccountId, Path, description = "The sub-account")),
+    params(("id" = AccountId, Path, description = "The sub-account", example = "acme-eu")),
     responses(
         (status = 200, description = "The caps", body = CapsAnswer, headers(("ETag" = String))),
         (status = 409, description = "`not_a_sub_account`"),
@@ -81,7 +81,7 @@ pub(crate) async fn read(reading: Read, id: Path<AccountId>) -> Result<HttpRespo
 #[utoipa::path(
     operation_id = "replaceCaps",
     tag = "accounts",
-    params(("id" = AccountId, Path, description = "The sub-account"), ChangeQuery, IfMatch),
+    params(("id" = AccountId, Path, description = "The sub-account", example = "acme-eu"), ChangeQuery, IfMatch),
     request_body = CapsRequest,
     responses(
         (status = 200, description = "Replaced", body = CapsAnswer, headers(("ETag" = String))),

@@ -69,8 +69,8 @@ pub(crate) struct IdempotencyKey {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes a header in the OpenAPI document")]
 pub(crate) struct IfMatch {
-    /// The `ETag` that was read: the change is refused where it has moved on since.
-    #[param(rename = "If-Match", example = "\"12\"", pattern = "^(W/)?\"[!#-~]*\"$")]
+    /// The `ETag` that was read, with its quotes: the change is refused with 412 where it has moved on since.
+    #[param(rename = "If-Match", example = "\"1\"", pattern = "^(W/)?\"[!#-~]*\"$")]
     etag: String,
 }
 

@@ -115,6 +115,7 @@ impl ClampRequest {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ClampsQuery {
+    /// On limits of this group.
     group: Option<PolicyId>,
     /// Not ended.
     active: Option<bool>,
@@ -180,7 +181,7 @@ pub(crate) async fn list(listing: List<ClampsQuery>) -> Result<HttpResponse, Pro
 #[utoipa::path(
     operation_id = "getClamp",
     tag = "clamps",
-    params(("id" = String, Path, example = "cl_01kg8y2v0031gwr3b99bwpg6k4")),
+    params(("id" = String, Path, description = "The clamp", example = "cl_01kg8y2v0031gwr3b99bwpg6k4")),
     responses((status = 200, description = "The clamp", body = ClampAnswer, headers(("ETag" = String)))),
 )]
 #[get("/v1/clamps/{id}")]
@@ -195,7 +196,7 @@ pub(crate) async fn read(reading: Read, id: Path<String>) -> Result<HttpResponse
 #[utoipa::path(
     operation_id = "deleteClamp",
     tag = "clamps",
-    params(("id" = String, Path, example = "cl_01kg8y2v0031gwr3b99bwpg6k4"), ChangeQuery, IfMatch),
+    params(("id" = String, Path, description = "The clamp", example = "cl_01kg8y2v0031gwr3b99bwpg6k4"), ChangeQuery, IfMatch),
     responses((status = 200, description = "Removed", body = ClampAnswer)),
 )]
 #[delete("/v1/clamps/{id}")]

@@ -1,12 +1,13 @@
 //! The OpenAPI document: the routes' own words, and what they have in common added to each.
 
-use super::problem::{Body, Code, PROBLEM_JSON};
+use super::problem::{Body, Code, PROBLEM_JSON, Problem};
 use super::routes;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::engine::Handle;
 use actix_web::App;
 use actix_web::http::StatusCode;
 use std::collections::BTreeSet;
+use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, schema::Schema};
 use utoipa::{OpenApi, ToSchema};
@@ -24,11 +25,13 @@ use utoipa_actix_web::AppExt;
     tags(
         (name = "decisions", description = "May this request run? All limits at once, in memory."),
         (name = "reservations", description = "Hold a concurrency slot, and correct the cost when it is known."),
-        (name = "accounts", description = "Main accounts and their sub-accounts, suspension, tiers, caps, usage."),
+        (name = "accounts", description = "Main accounts and their sub-accounts: suspension, tier, caps."),
+        (name = "usage", description = "What an account may use, why, and what it has used."),
         (name = "overrides", description = "Quotas for single accounts, for a time or for good."),
         (name = "clamps", description = "Emergency ceilings. They only lower."),
-        (name = "policies", description = "Revisions of the policy: publish, read, compare, activate."),
-        (name = "tiers", description = "Tiers of the active revision, with every quota."),
+        (name = "tiers", description = "Tiers of the active revision, with every quota; change one quota in one step."),
+        (name = "policies", description = "Revisions of the policy: publish, read, activate."),
+        (name = "audit", description = "Every change that was ever made, by whom and why."),
         (name = "server", description = "Health, metrics, and this document."),
     ),
     // Those that stand in parameters only are not collected from the routes.
@@ -98,11 +101,13 @@ fn add_common_responses(operation: &mut Operation) {
             && is_error
             && response.content.is_empty()
         {
-            response.content.insert(PROBLEM_JSON.to_owned(), problem_content().into());
+            let content = problem_content(status, &response.description);
+            response.content.insert(PROBLEM_JSON.to_owned(), content.into());
         }
     }
     for (status, description) in common(operation) {
-        let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, problem_content());
+        let content = problem_content(status.as_str(), description);
+        let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content);
         let responses = &mut operation.responses.responses;
         responses.entry(status.as_str().to_owned()).or_insert_with(|| RefOr::T(response.build()));
     }
@@ -138,8 +143,55 @@ fn common(operation: &Operation) -> Vec<(StatusCode, &'static str)> {
     add.into_iter().filter(|(applies, ..)| *applies).map(|(_, status, description)| (status, description)).collect()
 }
 
-fn problem_content() -> utoipa::openapi::Content {
-    ContentBuilder::new().schema(Some(RefOr::<Schema>::Ref(Ref::from_schema_name(Body::name())))).build()
+/// A problem, with an example of each code that the description names, or of the usual one of the status.
+fn problem_content(status: &str, description: &str) -> utoipa::openapi::Content {
+    let of_status = || Code::ALL.iter().copied().filter(|code| code.status().as_str() == status);
+    let is_named = |code: &Code| description.contains(&format!("`{}`", code.as_value()));
+    let named: Vec<Code> = of_status().filter(is_named).collect();
+    let codes = if named.is_empty() { of_status().filter(|code| is_usual(*code)).collect() } else { named };
+    let example = |code: Code| {
+        let body = serde_json::to_value(Problem::example(code).body()).unwrap_or_default();
+        (code.as_value(), RefOr::T(ExampleBuilder::new().value(Some(body)).build()))
+    };
+    ContentBuilder::new()
+        .schema(Some(RefOr::<Schema>::Ref(Ref::from_schema_name(Body::name()))))
+        .examples_from_iter(codes.into_iter().map(example))
+        .build()
+}
+
+/// Of the codes that share a status, the one that is met most often.
+fn is_usual(code: Code) -> bool {
+    match code {
+        Code::InvalidJson
+        | Code::NotFound
+        | Code::MethodNotAllowed
+        | Code::Conflict
+        | Code::Stale
+        | Code::BodyTooLarge
+        | Code::UnsupportedMediaType
+        | Code::InvalidRequest
+        | Code::PreconditionRequired
+        | Code::Internal
+        | Code::Busy => true,
+        Code::InvalidHttp
+        | Code::NoSuchPath
+        | Code::UnknownReservation
+        | Code::ReservationConflict
+        | Code::ReservationEnded
+        | Code::AccountExists
+        | Code::NotAMainAccount
+        | Code::NotASubAccount
+        | Code::OverrideEnded
+        | Code::OverrideOverlaps
+        | Code::AlreadyActive
+        | Code::Unchanged
+        | Code::IdempotencyInFlight
+        | Code::ReservationRequired
+        | Code::IdempotencyMismatch
+        | Code::Uncertain
+        | Code::Capacity
+        | Code::ReadOnly => false,
+    }
 }
 
 #[cfg(test)]
@@ -157,6 +209,11 @@ mod tests {
                 assert!(!id.is_empty() && ids.insert(id), "{path}: an operation id of its own");
                 assert!(operation.summary.is_some(), "{path}: a title");
                 assert_eq!(operation.tags.as_ref().map(Vec::len), Some(1), "{path}: one tag");
+                for parameter in operation.parameters.iter().flatten() {
+                    let RefOr::T(parameter) = parameter else { continue };
+                    let (name, described) = (&parameter.name, parameter.description.is_some());
+                    assert!(described, "{path}: what `{name}` is");
+                }
                 for (status, response) in &operation.responses.responses {
                     let RefOr::T(response) = response else { continue };
                     let is_error = status.starts_with(['4', '5']);
@@ -164,6 +221,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_tag_that_is_used_is_described() {
+        let mut document = document();
+        let described: BTreeSet<String> = document.tags.iter().flatten().map(|tag| tag.name.clone()).collect();
+
+        let operations = document.paths.paths.values_mut().flat_map(operations);
+        let used: BTreeSet<String> =
+            operations.flat_map(|operation| operation.tags.clone().unwrap_or_default()).collect();
+
+        assert_eq!(used, described);
     }
 
     #[test]

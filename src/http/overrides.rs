@@ -103,7 +103,7 @@ impl From<OverrideView> for OverrideAnswer {
 #[serde(deny_unknown_fields, expecting = "expected a JSON object")]
 #[schema(example = json!({
     "account": "acme", "group": "text.m2", "limit": "rpm", "quota": 2000,
-    "expires_at": "2027-01-31T00:00:00Z", "reason": "launch week",
+    "expires_at": "2099-01-31T00:00:00Z", "reason": "contract 2026-17",
 }))]
 pub(crate) struct OverrideRequest {
     /// A main account.
@@ -129,8 +129,11 @@ pub(crate) struct OverrideRequest {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct OverridesQuery {
+    /// Of this main account.
     account: Option<AccountId>,
+    /// On limits of this group.
     group: Option<PolicyId>,
+    /// As it stands now.
     #[param(inline)]
     state: Option<Phase>,
     /// Not over yet, but by then.
@@ -202,7 +205,7 @@ pub(crate) async fn list(listing: List<OverridesQuery>) -> Result<HttpResponse, 
 #[utoipa::path(
     operation_id = "getOverride",
     tag = "overrides",
-    params(("id" = String, Path, example = "ov_01kg8y2v0031gwr3b99bwpg6k4")),
+    params(("id" = String, Path, description = "The override", example = "ov_01kg8y2v0031gwr3b99bwpg6k4")),
     responses((status = 200, description = "The override", body = OverrideAnswer, headers(("ETag" = String)))),
 )]
 #[get("/v1/overrides/{id}")]
@@ -217,7 +220,7 @@ pub(crate) async fn read(reading: Read, id: Path<String>) -> Result<HttpResponse
 #[utoipa::path(
     operation_id = "revokeOverride",
     tag = "overrides",
-    params(("id" = String, Path, example = "ov_01kg8y2v0031gwr3b99bwpg6k4"), ChangeQuery, IdempotencyKey),
+    params(("id" = String, Path, description = "The override", example = "ov_01kg8y2v0031gwr3b99bwpg6k4"), ChangeQuery, IdempotencyKey),
     request_body = Reason,
     responses(
         (status = 200, description = "Revoked", body = OverrideAnswer, headers(("ETag" = String))),

@@ -4,7 +4,6 @@ use super::change::{Change, ChangeQuery, IdempotencyKey, IfMatch};
 use super::problem::Problem;
 use super::query::{List, Listed, NoFilter, PageQuery, Read};
 use super::reply;
-use super::schema::PolicyDocument;
 use super::views::ActView;
 use crate::services::policies::{self, NewRevision, Published, Revision, Source, Warnings};
 use crate::services::records::{ActivationRecord, RevisionRecord, WarningRecord};
@@ -14,6 +13,7 @@ use actix_web::{HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 
 /// A published policy without its document.
 #[derive(Debug, Serialize, ToSchema)]
@@ -125,7 +125,7 @@ impl From<Revision> for RevisionDocumentAnswer {
 #[serde(deny_unknown_fields, expecting = "expected a JSON object")]
 pub(crate) struct PublishRequest {
     /// The policy document as an object, or as a text in YAML or JSON.
-    #[schema(value_type = PolicyDocument)]
+    #[schema(schema_with = document_schema)]
     document: Value,
     #[serde(default)]
     #[schema(max_length = 500)]
@@ -133,6 +133,13 @@ pub(crate) struct PublishRequest {
     /// Refuse a document that has warnings.
     #[serde(default)]
     strict: Option<bool>,
+}
+
+fn document_schema() -> Schema {
+    let object = ObjectBuilder::new().schema_type(Type::Object).title(Some("Object"));
+    let text = ObjectBuilder::new().schema_type(Type::String).title(Some("Text")).min_length(Some(1));
+    let about = "The policy document as an object, or as a text in YAML or JSON.";
+    OneOfBuilder::new().item(object).item(text).description(Some(about)).build().into()
 }
 
 impl From<PublishRequest> for NewRevision {
@@ -225,7 +232,7 @@ pub(crate) async fn list(listing: List<NoFilter>) -> Result<HttpResponse, Proble
 #[utoipa::path(
     operation_id = "getRevision",
     tag = "policies",
-    params(("revision" = u64, Path, minimum = 1, example = 7)),
+    params(("revision" = u64, Path, minimum = 1, description = "Its number", example = 1)),
     responses((status = 200, description = "The revision", body = RevisionDocumentAnswer, headers(("ETag" = String)))),
 )]
 #[get("/v1/policies/revisions/{revision}")]
@@ -241,7 +248,7 @@ pub(crate) async fn read(reading: Read, path: Path<String>) -> Result<HttpRespon
 #[utoipa::path(
     operation_id = "activateRevision",
     tag = "policies",
-    params(("revision" = u64, Path, minimum = 1, example = 6), ChangeQuery, IdempotencyKey),
+    params(("revision" = u64, Path, minimum = 1, description = "Its number", example = 1), ChangeQuery, IdempotencyKey),
     request_body = ActivateRequest,
     responses(
         (status = 200, description = "Active", body = PublishedAnswer, headers(("ETag" = String))),

@@ -10,17 +10,17 @@ use utoipa::ToSchema;
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident $status:ident $title:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident $status:ident $title:literal,)*) => {
         /// What went wrong. Each code has a section in `docs/errors.md` that says what to do.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
         #[schema(as = ErrorCode)]
         pub(crate) enum Code {
-            $($(#[$doc])* $variant,)*
+            $($(#[doc = $doc])* $variant,)*
         }
 
         impl Code {
-            const ALL: &[Self] = &[$(Self::$variant),*];
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),*];
 
             pub(crate) fn status(self) -> StatusCode {
                 match self { $(Self::$variant => StatusCode::$status,)* }
@@ -28,6 +28,10 @@ macro_rules! codes {
 
             fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)* }
+            }
+
+            fn about(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),*).trim_ascii(),)* }
             }
         }
     };
@@ -100,7 +104,7 @@ impl Code {
         Self::ALL.iter().copied().find(|code| code.as_value() == name)
     }
 
-    fn as_value(self) -> String {
+    pub(crate) fn as_value(self) -> String {
         serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
     }
 }
@@ -246,6 +250,23 @@ impl Problem {
         Self::invalid(vec![FieldError::new(place, pointer, code, detail)])
     }
 
+    /// How a problem of this code looks, for the OpenAPI document.
+    pub(crate) fn example(code: Code) -> Self {
+        let problem = match code {
+            Code::InvalidRequest => {
+                let detail = "`-5` is not an amount: write an integer from 0 to 10^15";
+                Self::field(Place::Body, "/tokens", "invalid_value", detail)
+            }
+            _ => Self::new(code, code.about()),
+        };
+        let problem = match code {
+            Code::Stale => problem.with_current_etag(Some("\"13\"".to_owned())),
+            Code::ReservationEnded => problem.with_ended("settled"),
+            _ => problem,
+        };
+        problem.with_request_id("90a24527-00000008")
+    }
+
     pub(crate) fn code(&self) -> Code {
         self.0.code
     }
@@ -320,6 +341,31 @@ mod tests {
 
             assert_eq!(problem.0.kind, format!("docs/errors.md#{}", code.as_value()));
             assert!(code.status().as_u16() >= 400, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn the_page_of_errors_has_one_section_for_each_code() {
+        let page = include_str!("../../docs/errors.md");
+
+        let sections: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        let mut sorted = sections.clone();
+        sorted.sort_unstable();
+        let mut codes: Vec<String> = Code::ALL.iter().map(|code| code.as_value()).collect();
+        codes.sort_unstable();
+
+        assert_eq!(sorted, codes);
+        for code in &codes {
+            assert!(page.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{code}`"))), "{code}");
+        }
+        let status = |code: &str| Code::named(code).map_or(0, |code| code.status().as_u16());
+        let mut heading = 0;
+        for line in page.lines() {
+            match line.split_once(' ') {
+                Some(("#", text)) => heading = text.parse().unwrap_or(0),
+                Some(("##", code)) => assert_eq!(status(code), heading, "{code}"),
+                _ => {}
+            }
         }
     }
 }

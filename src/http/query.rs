@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::future::{Ready, ready};
 use std::sync::Arc;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 
 /// Entries of a page where none are asked for.
@@ -42,18 +41,13 @@ pub(crate) fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
+    // Any integer: it is brought into the bounds, so it has none here.
     /// Entries of a page; brought into 1 to 200. A page may be shorter although there is a next one.
-    #[param(schema_with = page_size)]
+    #[param(value_type = Option<u64>, minimum = 0, default = 50)]
     page_size: Option<String>,
     /// The `next_page_token` of the page before, with the same filters.
     #[param(max_length = 2048)]
     page_token: Option<String>,
-}
-
-/// Any integer: it is brought into the bounds, so it has none here.
-fn page_size() -> Object {
-    let integer = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
-    integer.default(Some(USUAL_PAGE.into())).examples([serde_json::json!(USUAL_PAGE)]).build()
 }
 
 /// One page of a list.

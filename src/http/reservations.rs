@@ -26,7 +26,7 @@ struct ReservationState {
     #[schema(example = "rs_AAAAAAAAAAAAAAABAAABnXqO4AphY21lLWV1")]
     handle: String,
     /// The account that asked.
-    #[schema(example = "acme-eu")]
+    #[schema(example = "acme")]
     account: String,
     #[schema(example = "music-2.0")]
     resource: String,
@@ -138,7 +138,10 @@ struct Renew {
     operation_id = "getReservation",
     tag = "reservations",
     params(("handle" = Handle, Path, description = "The `handle` that came with the decision")),
-    responses((status = 200, description = "The reservation", body = ReservationState)),
+    responses(
+        (status = 200, description = "The reservation", body = ReservationState),
+        (status = 404, description = "`unknown_reservation`: it ended more than ten minutes ago, or never was"),
+    ),
 )]
 #[get("/v1/reservations/{handle}")]
 pub(crate) async fn read(state: Data<State>, path: Path<String>) -> Result<HttpResponse, Problem> {
@@ -158,6 +161,7 @@ pub(crate) async fn read(state: Data<State>, path: Path<String>) -> Result<HttpR
     request_body = Settle,
     responses(
         (status = 200, description = "Settled", body = Changed),
+        (status = 404, description = "`unknown_reservation`: it ended more than ten minutes ago, or never was"),
         (status = 409, description = "`reservation_ended`: it was cancelled, or settled with other amounts"),
     ),
 )]
@@ -182,6 +186,7 @@ pub(crate) async fn settle(
     params(("handle" = Handle, Path, description = "The `handle` that came with the decision")),
     responses(
         (status = 200, description = "Cancelled", body = Changed),
+        (status = 404, description = "`unknown_reservation`: it ended more than ten minutes ago, or never was"),
         (status = 409, description = "`reservation_ended`: it has ended already"),
     ),
 )]
@@ -200,6 +205,7 @@ pub(crate) async fn cancel(state: Data<State>, path: Path<String>) -> Result<Htt
     request_body = Renew,
     responses(
         (status = 200, description = "Renewed", body = Changed),
+        (status = 404, description = "`unknown_reservation`: it ended more than ten minutes ago, or never was"),
         (status = 409, description = "`reservation_ended`: it has ended already"),
     ),
 )]

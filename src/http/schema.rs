@@ -29,7 +29,7 @@ macro_rules! named {
 named!(
     AccountId,
     "AccountId",
-    text("^[A-Za-z0-9._:-]{1,64}$", 64, "acme-eu").description(Some("A main account or a sub-account."))
+    text("^[A-Za-z0-9._:-]{1,64}$", 64, "acme").description(Some("A main account or a sub-account."))
 );
 named!(
     ReservationId,
@@ -75,7 +75,7 @@ named!(
         .schema_type(Type::String)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
         .description(Some("A time: RFC 3339, any offset; what is finer than a millisecond is cut off."))
-        .examples([json!("2027-01-31T00:00:00Z")])
+        .examples([json!("2099-01-31T00:00:00Z")])
 );
 named!(
     Units,
@@ -101,25 +101,6 @@ named!(
             )
             .description(Some("What a limit allows: an integer, `unlimited` or `blocked`."))
             .examples([json!(500)])
-            .build()
-    )
-);
-
-/// A policy document: an object, or a text.
-pub(crate) struct PolicyDocument;
-
-named!(
-    PolicyDocument,
-    "PolicyDocument",
-    Schema::from(
-        OneOfBuilder::new()
-            .item(
-                ObjectBuilder::new()
-                    .title(Some("Object"))
-                    .additional_properties(Some(AdditionalProperties::FreeForm(true)))
-            )
-            .item(ObjectBuilder::new().schema_type(Type::String).title(Some("Text")))
-            .description(Some("A policy document as an object, or as a text in YAML or JSON."))
             .build()
     )
 );

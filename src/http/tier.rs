@@ -67,7 +67,7 @@ impl From<TierView> for TierAnswer {
 /// A tier to set.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "expected a JSON object")]
-#[schema(example = json!({"tier": "paid", "until": "2027-01-31T00:00:00Z", "reason": "contract 2026-17"}))]
+#[schema(example = json!({"tier": "paid", "until": "2099-01-31T00:00:00Z", "reason": "contract 2026-17"}))]
 pub(crate) struct PinRequest {
     /// May be higher or lower than what the account reached.
     tier: PolicyId,
@@ -84,7 +84,7 @@ pub(crate) struct PinRequest {
 #[utoipa::path(
     operation_id = "getAccountTier",
     tag = "accounts",
-    params(("id" = AccountId, Path)),
+    params(("id" = AccountId, Path, description = "The account", example = "acme")),
     responses((status = 200, description = "The tier", body = TierAnswer, headers(("ETag" = String)))),
 )]
 #[get("/v1/accounts/{id}/tier")]

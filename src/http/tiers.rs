@@ -139,9 +139,10 @@ impl TierQuotaAnswer {
 /// A quota to set.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "expected a JSON object")]
-#[schema(example = json!({"quota": 600, "reason": "more GPUs"}))]
+#[schema(example = json!({"quota": 30, "reason": "more room for newcomers"}))]
 pub(crate) struct TierQuotaRequest {
     quota: Quota,
+    /// Kept in the audit log.
     #[serde(default)]
     #[schema(max_length = 500)]
     reason: Option<String>,
@@ -152,7 +153,7 @@ pub(crate) struct TierQuotaRequest {
 /// Of the active revision, with every quota. The `ETag` is that of the active revision.
 #[utoipa::path(
     operation_id = "listTiers",
-    tag = "policies",
+    tag = "tiers",
     responses((status = 200, description = "The tiers", body = TiersAnswer, headers(("ETag" = String)))),
 )]
 #[get("/v1/tiers")]
@@ -168,11 +169,11 @@ pub(crate) async fn list(reading: Read) -> Result<HttpResponse, Problem> {
 /// from the next decision on, with what was used still counted.
 #[utoipa::path(
     operation_id = "setTierQuota",
-    tag = "policies",
+    tag = "tiers",
     params(
-        ("tier" = PolicyId, Path, example = "paid"),
-        ("group" = PolicyId, Path, example = "text.m2"),
-        ("limit" = PolicyId, Path, example = "rpm"),
+        ("tier" = PolicyId, Path, description = "A tier of the active revision", example = "free"),
+        ("group" = PolicyId, Path, description = "A group of resources", example = "text.m2"),
+        ("limit" = PolicyId, Path, description = "One of the group's limits", example = "rpm"),
         ChangeQuery, IfMatch,
     ),
     request_body = TierQuotaRequest,

@@ -226,7 +226,7 @@ impl From<Reset> for ResetAnswer {
 #[utoipa::path(
     operation_id = "getAccountLimits",
     tag = "usage",
-    params(("id" = AccountId, Path)),
+    params(("id" = AccountId, Path, description = "The account", example = "acme")),
     responses((status = 200, description = "The limits", body = LimitsAnswer)),
 )]
 #[get("/v1/accounts/{id}/limits")]
@@ -241,7 +241,7 @@ pub(crate) async fn limits(reading: Read, id: Path<AccountId>) -> Result<HttpRes
 #[utoipa::path(
     operation_id = "getAccountUsage",
     tag = "usage",
-    params(("id" = AccountId, Path)),
+    params(("id" = AccountId, Path, description = "The account", example = "acme")),
     responses((status = 200, description = "The usage", body = UsageAnswer)),
 )]
 #[get("/v1/accounts/{id}/usage")]

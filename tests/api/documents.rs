@@ -1,7 +1,8 @@
 //! The OpenAPI document and Swagger UI.
 
-use crate::support::Server;
-use serde_json::Value;
+use crate::control::Control;
+use crate::support::{Reply, Server};
+use serde_json::{Value, json};
 
 #[test]
 fn the_committed_document_is_what_the_server_says() {
@@ -36,6 +37,81 @@ fn every_example_of_a_decision_is_answered_as_it_stands() {
         }
     }
     assert_eq!(tried, 4);
+}
+
+/// The examples of an operation's body.
+fn examples(document: &Value, method: &str, path: &str) -> Vec<Value> {
+    let content = &document["paths"][path][method]["requestBody"]["content"]["application/json"];
+    let named = content["examples"].as_object().into_iter().flat_map(|examples| examples.values());
+    let mut found: Vec<Value> =
+        named.map(|example| example["value"].clone()).chain(content.get("example").cloned()).collect();
+    if found.is_empty() {
+        let name = content["schema"]["$ref"].as_str().unwrap().rsplit_once('/').unwrap().1;
+        found.push(document["components"]["schemas"][name]["example"].clone());
+    }
+    assert!(found.iter().all(Value::is_object), "{method} {path}: {found:?}");
+    found
+}
+
+/// The path with the examples of its parameters in it, as Swagger UI fills it in.
+fn filled(document: &Value, method: &str, path: &str) -> String {
+    let parameters = document["paths"][path][method]["parameters"].as_array().unwrap();
+    let in_path = parameters.iter().filter(|parameter| parameter["in"] == "path");
+    in_path.fold(path.to_owned(), |filled, parameter| {
+        let example = match &parameter["example"] {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        filled.replace(&format!("{{{}}}", parameter["name"].as_str().unwrap()), &example)
+    })
+}
+
+#[test]
+fn every_example_of_a_change_works_as_it_stands_on_a_new_server() {
+    let plane = Control::start();
+    let document = plane.get("/openapi.json").json;
+    let send = |method: &str, path: &str, tag_of: Option<&str>| -> Vec<Reply> {
+        let filled = filled(&document, &method.to_lowercase(), path);
+        let examples = examples(&document, &method.to_lowercase(), path);
+        let send = |body: &Value| {
+            let reply = match tag_of {
+                None => plane.0.send(method, &filled, &[crate::control::JSON], &body.to_string()),
+                Some(read) => plane.on(&plane.tag(read), method, &filled, body.clone()),
+            };
+            assert!(matches!(reply.status, 200 | 201), "{method} {filled} {body}: {}", reply.text);
+            reply
+        };
+        examples.iter().map(send).collect()
+    };
+    let mut tried = 0;
+    for (method, path, tag_of) in [
+        ("POST", "/v1/accounts", None),
+        ("PATCH", "/v1/accounts/{id}", Some("/v1/accounts/acme")),
+        ("POST", "/v1/accounts/{id}/sub-accounts", None),
+        ("PUT", "/v1/accounts/{id}/caps", Some("/v1/accounts/acme-eu")),
+        ("PUT", "/v1/accounts/{id}/tier", Some("/v1/accounts/acme")),
+        ("POST", "/v1/accounts/{id}/usage/reset", None),
+        ("POST", "/v1/accounts/{id}/suspend", None),
+        ("POST", "/v1/accounts/{id}/resume", None),
+        ("POST", "/v1/overrides", None),
+        ("POST", "/v1/clamps", None),
+        ("PUT", "/v1/tiers/{tier}/quotas/{group}/{limit}", Some("/v1/tiers")),
+        ("POST", "/v1/policies/revisions", Some("/v1/policies/active")),
+        ("POST", "/v1/policies/revisions/{revision}/activate", None),
+    ] {
+        tried += send(method, path, tag_of).len();
+    }
+    let reserved = plane.0.decide(&json!({"account": "acme", "resource": "music-2.0", "reserve": {}}));
+    let handle = reserved["reservation"]["handle"].as_str().unwrap();
+    for end in ["renew", "settle"] {
+        let body = examples(&document, "post", &format!("/v1/reservations/{{handle}}/{end}")).remove(0);
+        plane.post(&format!("/v1/reservations/{handle}/{end}"), body).is(200);
+        tried += 1;
+    }
+    let bodies = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let bodies = bodies.filter(|operation| operation.get("requestBody").is_some()).count();
+    let [decisions, with_two_examples, revoke_which_needs_an_id] = [2, 2, 1];
+    assert_eq!(tried, bodies - decisions + with_two_examples - revoke_which_needs_an_id);
 }
 
 #[test]

@@ -31,14 +31,36 @@ const ANSWER_BYTES: usize = 768;
     operation_id = "decide",
     tag = "decisions",
     request_body(content = DecisionRequest, examples(
-        ("A chat completion" = (value = json!({"account": "acme-eu", "resource": "MiniMax-M2", "tokens": 1200}))),
+        ("A chat completion" = (value = json!({"account": "acme", "resource": "MiniMax-M2", "tokens": 1200}))),
         ("With a reservation" = (value = json!(
-            {"account": "acme-eu", "resource": "music-2.0", "reserve": {"id": "job-7", "ttl_ms": 60000}}
+            {"account": "acme", "resource": "music-2.0", "reserve": {"id": "job-7", "ttl_ms": 60000}}
         ))),
-        ("The verdict only" = (value = json!({"account": "acme-eu", "resource": "MiniMax-M2", "dry_run": true}))),
+        ("The verdict only" = (value = json!({"account": "acme", "resource": "MiniMax-M2", "dry_run": true}))),
     )),
     responses(
-        (status = 200, description = "Allowed or denied", body = DecisionView),
+        (status = 200, description = "Allowed or denied", body = DecisionView, examples(
+            ("Allowed" = (value = json!({"decision": "allow", "revision": 1, "limits": [
+                {"group": "text.m2", "id": "rpm", "scope": "account", "unit": "requests", "window_ms": 60000,
+                 "quota": 20, "used": 1, "remaining": 19, "reset_after_ms": 60000},
+                {"group": "text.m2", "id": "tpm", "scope": "account", "unit": "tokens", "window_ms": 60000,
+                 "quota": 1000000, "used": 1200, "remaining": 998800, "reset_after_ms": 60000},
+            ]}))),
+            ("Denied" = (value = json!({
+                "decision": "deny", "revision": 1, "reason": "quota_exceeded", "violated": ["rpm"],
+                "retry_after_ms": 57304,
+                "headers": {"Retry-After": "58", "retry-after-ms": "57304",
+                    "RateLimit-Policy": "\"rpm\";q=20;w=60, \"tpm\";q=1000000;w=60",
+                    "RateLimit": "\"rpm\";r=0;t=58, \"tpm\";r=976000;t=60"},
+                "way_out": {"tier": "paid", "needs": {"net_paid": {"CNY": 1}, "have": {"CNY": 0}},
+                    "raise_request": true},
+                "limits": [
+                    {"group": "text.m2", "id": "rpm", "scope": "account", "unit": "requests", "window_ms": 60000,
+                     "quota": 20, "used": 20, "remaining": 0, "reset_after_ms": 59304},
+                    {"group": "text.m2", "id": "tpm", "scope": "account", "unit": "tokens", "window_ms": 60000,
+                     "quota": 1000000, "used": 24000, "remaining": 976000, "reset_after_ms": 59304},
+                ],
+            }))),
+        )),
         (status = 409, description = "`reservation_conflict`: the reservation id is in use for something else; \
             `reservation_ended`: it has ended less than ten minutes ago"),
         (status = 503, description = "`capacity`: a table is full"),
@@ -120,8 +142,8 @@ pub(crate) struct BatchError {
     operation_id = "decideBatch",
     tag = "decisions",
     request_body(content = BatchRequest, example = json!({"decisions": [
-        {"account": "acme-eu", "resource": "MiniMax-M2", "tokens": 1200},
-        {"account": "acme-eu", "resource": "speech-02-hd"},
+        {"account": "acme", "resource": "MiniMax-M2", "tokens": 1200},
+        {"account": "acme", "resource": "speech-02-hd"},
     ]})),
     responses((status = 200, description = "One result for each request", body = BatchAnswer)),
 )]

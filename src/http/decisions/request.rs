@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 /// One request to decide: who, what, and what it costs.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"account": "acme-eu", "resource": "MiniMax-M2", "tokens": 1200}))]
+#[schema(example = json!({"account": "acme", "resource": "MiniMax-M2", "tokens": 1200}))]
 pub(crate) struct DecisionRequest {
     /// A main account or a sub-account. An unknown one is denied.
     account: AccountId,

@@ -130,3 +130,14 @@ fn the_ladder_is_of_another_shape_and_has_no_warnings() {
         Rule::Rate { algorithm: Algorithm::FixedWindow, window_ms: 86_400_000, .. }
     )));
 }
+
+#[test]
+fn the_example_on_the_page_of_the_format_is_valid_without_warnings() {
+    let page = include_str!("../../../docs/policy.md");
+    let example = page.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0;
+
+    let parsed = accepted(example);
+
+    assert_eq!(parsed.policy.groups[0].limits.len(), 3);
+    assert_eq!(parsed.warnings, []);
+}
