@@ -18,12 +18,13 @@ demo: ## a real trace for a free and a paid account, reports in out/
 	$(DEMO) --tier free --report out/free.html
 	$(DEMO) --tier paid --report out/paid.html
 
-test: ## all tests
+test: ## all tests, first those with faults put into the engine
+	cargo test --features mutations --test mutations --test model -- fault golden
 	cargo test $(TEST_FEATURES)
 
 check: ## formatting, lints, the library alone, and whether openapi/openapi.json is what the code says
 	cargo fmt --check
-	cargo clippy --all-targets $(TEST_FEATURES) -- -D warnings
+	cargo clippy --all-targets $(TEST_FEATURES),mutations -- -D warnings
 	cargo check --no-default-features
 	cargo run --quiet -- openapi | cmp - openapi/openapi.json || \
 		{ echo 'openapi/openapi.json is old: run `make openapi`'; exit 1; }

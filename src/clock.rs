@@ -121,6 +121,7 @@ pub fn wall_ms() -> i64 {
 }
 
 fn wall_us() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -14,6 +14,10 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod engine;
+#[cfg(feature = "mutations")]
+pub mod fault;
+#[cfg(not(feature = "mutations"))]
+mod fault;
 #[cfg(feature = "server")]
 pub mod http;
 #[cfg(feature = "server")]

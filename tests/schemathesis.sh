@@ -25,6 +25,7 @@ if ! "$home/bin/schemathesis" --version 2>/dev/null | grep -q "$VERSION"; then
 fi
 
 folder=$(mktemp -d)
+: >"$folder/out"
 "$binary" serve --listen 127.0.0.1:0 --data "$folder/data" --unknown-accounts default_tier \
     >"$folder/out" 2>"$folder/log" &
 server=$!

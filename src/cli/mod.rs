@@ -3,11 +3,15 @@
 //! Owns arguments, what is printed, and exit codes: 0 done, 1 the answer is no, 2 it could not be done. Deliberately
 //! absent: anything another front would need too.
 
+mod backup;
+mod data;
 mod input;
 mod openapi;
 mod policy;
+mod restore;
 mod serve;
 mod simulate;
+mod verify;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -26,6 +30,7 @@ Examples:
   quotagate policy validate policies/minimax.yaml    check a policy document
   quotagate policy show policies/minimax.yaml        the limits page
   quotagate simulate --help                          run a trace, compare two policies
+  quotagate verify --data ./data                     check what is stored
   quotagate help policy                              more on a command";
 
 #[derive(Debug, clap::Subcommand)]
@@ -35,6 +40,9 @@ enum Command {
     Simulate(simulate::Args),
     Serve(serve::Args),
     Openapi(openapi::Args),
+    Verify(verify::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
 }
 
 /// Why a command did not end well. What is wrong with a document has been printed by then.
@@ -69,6 +77,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Simulate(args) => simulate::run(&args, &mut streams),
         Command::Serve(args) => serve::run(&args, &mut streams),
         Command::Openapi(args) => openapi::run(&args, &mut streams),
+        Command::Verify(args) => verify::run(&args, &mut streams),
+        Command::Backup(args) => backup::run(&args, &mut streams),
+        Command::Restore(args) => restore::run(&args, &mut streams),
     };
     // What was printed before a failure is still an answer.
     let done = done.and(out.flush().map_err(Failure::Output));

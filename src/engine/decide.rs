@@ -12,6 +12,7 @@ use crate::domain::account::MAIN_OWNER;
 use crate::domain::ids::AccountId;
 use crate::domain::policy::{Algorithm, Rule, UnlistedResources};
 use crate::domain::quantity::{MAX_RESERVATION_TTL_MS, Quota};
+use crate::fault::Fault;
 use crate::limits::{Counter, Mark, Terms, can_ever_pass};
 use compact_str::CompactString;
 use smallvec::SmallVec;
@@ -88,6 +89,11 @@ pub(super) fn decide(
         refused |= part.refuses;
     }
     if refused {
+        if Fault::ChargeBeforeCheck.chosen() {
+            for part in parts.iter().filter(|part| !part.refuses) {
+                with_counter(record, part, |counter, part| counter.charge(&part.terms, part.cost, now));
+            }
+        }
         return Ok(refusal(record, &parts, at, now));
     }
     let mut outcome = Outcome { group: Some(at.group), ..Outcome::default() };
@@ -119,7 +125,7 @@ pub(super) fn parts(
     for (position, limit) in group.limits.iter().enumerate() {
         parts.push(part(position, Scope::Account, MAIN_OWNER, record.terms(snapshot, limit, tier, now)));
     }
-    if let Some(sub) = asker.and_then(|sub| record.sub(sub.as_str())) {
+    if let Some(sub) = asker.and_then(|sub| record.sub(sub.as_str())).filter(|_| !Fault::CapIgnored.chosen()) {
         for (position, limit) in group.limits.iter().enumerate() {
             if let Some(cap) = sub.caps.iter().find(|cap| caps(cap, limit)) {
                 parts.push(part(position, Scope::SubAccount, cap.owner, terms_of(limit, cap.quota, tier)));
@@ -282,9 +288,10 @@ fn replay(
     if let Some((how, _)) = reservation.ended() {
         return Err(DecideError::ReservationEnded(how));
     }
-    let same = reservation.sub.as_ref() == asker
-        && reservation.resource == request.resource
-        && reservation.costs == *request.costs;
+    let same = Fault::ReplayUnchecked.chosen()
+        || reservation.sub.as_ref() == asker
+            && reservation.resource == request.resource
+            && reservation.costs == *request.costs;
     if !same {
         return Err(DecideError::ReservationConflict);
     }

@@ -8,6 +8,7 @@ use super::request::Amounts;
 use super::reservations::{Charge, How, Reservation, State};
 use super::snapshot::Snapshot;
 use crate::domain::quantity::MAX_RESERVATION_TTL_MS;
+use crate::fault::Fault;
 use crate::limits::Mark;
 use smallvec::SmallVec;
 
@@ -67,6 +68,7 @@ pub(super) fn change(
         }
         (Some((How::Expired, ended_at)), Change::Settle(amounts)) => {
             correct(record, snapshot, &charges, Some(amounts), now);
+            let ended_at = if Fault::LateSettleRenewsMemory.chosen() { now } else { ended_at };
             end(record, handle.slot, State::Settled { ended_at, amounts: amounts.clone() });
             late = true;
         }

@@ -7,6 +7,7 @@ use crate::domain::account::{Cap, MAIN_OWNER, MainFacts, Override, Pin, SubFacts
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::ledger::Timeline;
 use crate::domain::quantity::Quota;
+use crate::fault::Fault;
 use crate::limits::Terms;
 use crate::policy::resolve::burst_for;
 use crate::policy::tiers::{self, Standing, TierFacts};
@@ -185,7 +186,7 @@ impl Record {
         for &index in &limit.clamps {
             let clamp = &snapshot.clamps[index as usize];
             if clamp.in_force(self.id.as_str(), snapshot.policy.tiers[tier].id.as_str(), now) {
-                quota = quota.min(clamp.quota);
+                quota = if Fault::ClampRaises.chosen() { clamp.quota } else { quota.min(clamp.quota) };
             }
         }
         terms_of(limit, quota, tier)

@@ -4,6 +4,7 @@ use super::counters::{CounterKey, Counters};
 use super::request::{Amounts, Costs};
 use crate::domain::ids::AccountId;
 use crate::domain::quantity::ENDED_MEMORY_MS;
+use crate::fault::Fault;
 use crate::limits::{Counter, Mark};
 use compact_str::CompactString;
 use foldhash::fast::RandomState;
@@ -195,7 +196,7 @@ impl Reservations {
     pub fn pass_time(&mut self, now: i64, counters: &mut Counters) -> bool {
         let mut changed = false;
         while let Some(&(at, slot)) = self.due.first() {
-            if at > now {
+            if at > now - i64::from(Fault::ExpiryLate.chosen()) {
                 break;
             }
             changed = true;

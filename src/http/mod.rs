@@ -20,6 +20,7 @@ mod error;
 mod floor;
 mod health;
 mod idempotency;
+mod json;
 mod metrics;
 pub mod openapi;
 mod overrides;

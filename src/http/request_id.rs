@@ -1,13 +1,14 @@
 //! The name of one request: in the answer's header, in errors and in the log.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use compact_str::{CompactString, format_compact};
+use compact_str::CompactString;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// A longer one of the caller's is replaced.
 const MAX_BYTES: usize = 64;
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(CompactString);
@@ -22,8 +23,10 @@ impl RequestId {
     fn new() -> Self {
         static RUN: LazyLock<u32> = LazyLock::new(rand::random);
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self(format_compact!("{:08x}-{number:08x}", *RUN))
+        let number = u64::from(*RUN) << 32 | NEXT.fetch_add(1, Ordering::Relaxed) & u64::from(u32::MAX);
+        let digits = std::array::from_fn::<u8, 16, _>(|place| HEX[(number >> (60 - 4 * place)) as usize & 15]);
+        // The digits are ASCII.
+        Self(CompactString::from_utf8(digits).unwrap_or_default())
     }
 
     pub(crate) fn as_str(&self) -> &str {

@@ -1,5 +1,6 @@
 //! Pieces that several routes read and write: times, durations, costs, limits.
 
+use super::json::Writer;
 use crate::domain::ids::PolicyId;
 use crate::domain::policy::Rule;
 use crate::domain::quantity::{Amount, MAX_RESERVATION_TTL_MS, Quota};
@@ -80,7 +81,7 @@ impl<'de> Deserialize<'de> for Units {
 }
 
 /// How one limit stands after the event.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[schema(as = LimitState)]
 pub(crate) struct LimitView<'a> {
     /// The group of resources that the limit belongs to.
@@ -116,6 +117,46 @@ pub(crate) struct LimitView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, example = 59000)]
     reset_after_ms: Option<i64>,
+}
+
+impl LimitView<'_> {
+    fn write(&self, json: &mut Writer<'_>) {
+        json.raw("{\"group\":");
+        json.name(self.group);
+        json.raw(",\"id\":");
+        json.name(self.id);
+        json.raw(",\"scope\":");
+        json.name(self.scope);
+        if let Some(unit) = self.unit {
+            json.raw(",\"unit\":");
+            json.name(unit);
+        }
+        json.optional(",\"window_ms\":", self.window_ms);
+        json.raw(",\"quota\":");
+        match self.quota {
+            Quota::Units(units) => json.integer(units),
+            Quota::Unlimited => json.raw("\"unlimited\""),
+            Quota::Blocked => json.raw("\"blocked\""),
+        }
+        json.optional(",\"burst\":", self.burst);
+        json.raw(",\"used\":");
+        json.integer(self.used);
+        json.optional(",\"remaining\":", self.remaining);
+        json.optional(",\"reset_after_ms\":", self.reset_after_ms);
+        json.raw("}");
+    }
+}
+
+/// The limits as a JSON array.
+pub(crate) fn write_limits(json: &mut Writer<'_>, limits: &[LimitView<'_>]) {
+    json.raw("[");
+    for (position, limit) in limits.iter().enumerate() {
+        if position > 0 {
+            json.raw(",");
+        }
+        limit.write(json);
+    }
+    json.raw("]");
 }
 
 #[derive(ToSchema)]
@@ -169,6 +210,38 @@ mod tests {
         assert_eq!(rfc3339(1_700_000_000_007), "2023-11-14T22:13:20.007Z");
         assert_eq!(parse_rfc3339("2023-11-15T06:13:20.007999+08:00"), Some(1_700_000_000_007));
         assert_eq!(parse_rfc3339("yesterday"), None);
+    }
+
+    #[test]
+    fn limits_are_written_as_serde_would() {
+        let rate = LimitView {
+            group: "text.m2",
+            id: "rpm",
+            scope: "account",
+            unit: Some("requests"),
+            window_ms: Some(60_000),
+            quota: Quota::Units(500),
+            burst: Some(7),
+            used: u64::MAX,
+            remaining: Some(0),
+            reset_after_ms: Some(1),
+        };
+        let bare = |quota| LimitView {
+            scope: "sub_account",
+            unit: None,
+            window_ms: None,
+            quota,
+            burst: None,
+            remaining: None,
+            reset_after_ms: None,
+            ..rate
+        };
+        let limits = [bare(Quota::Unlimited), bare(Quota::Blocked), rate];
+        let mut written = Vec::new();
+
+        write_limits(&mut Writer(&mut written), &limits);
+
+        assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&limits).unwrap());
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod wide;
 
 use crate::domain::policy::{Algorithm, Rule};
 use crate::domain::quantity::Quota;
+use crate::fault::Fault;
 pub use concurrency::Concurrency;
 pub use fixed_window::FixedWindow;
 pub use sliding_window::SlidingWindow;
@@ -80,7 +81,8 @@ impl Counter {
             (Quota::Blocked, _) => false,
             (Quota::Unlimited, _) => true,
             (Quota::Units(quota), Self::FixedWindow(state)) => {
-                state.used(terms, now) + u128::from(cost) <= u128::from(quota)
+                state.used(terms, now) + u128::from(cost)
+                    <= u128::from(quota) + u128::from(Fault::FixedOneMore.chosen())
             }
             (Quota::Units(quota), Self::SlidingWindow(state)) => {
                 state.used(terms, now) + u128::from(cost) <= u128::from(quota)

@@ -4,6 +4,7 @@
 //! slots, oldest first. Amounts are 32 bits wide until one does not fit.
 
 use super::{Reading, Terms};
+use crate::fault::Fault;
 use smallvec::SmallVec;
 
 const SLOTS: i64 = 60;
@@ -138,6 +139,10 @@ impl SlidingWindow {
         self.occupied = (self.occupied << steps) & MASK;
         if gone > 0 {
             self.amounts.drop_oldest(gone);
+        }
+        if Fault::SlotTooFew.chosen() && self.occupied >> (SLOTS - 1) == 1 {
+            self.occupied &= MASK >> 1;
+            self.amounts.drop_oldest(1);
         }
     }
 

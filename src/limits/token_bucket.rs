@@ -3,6 +3,7 @@
 use super::wide::Wide;
 use super::{Reading, Terms};
 use crate::domain::quantity::Quota;
+use crate::fault::Fault;
 
 /// All amounts are units x window milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +41,7 @@ impl TokenBucket {
         let ceiling = terms.burst.saturating_mul(window(terms)).saturating_mul(2);
         let raised = match terms.quota {
             Quota::Unlimited => level,
+            Quota::Units(_) if Fault::DebtUnbounded.chosen() => level + scaled(terms, cost),
             Quota::Blocked | Quota::Units(_) => level.max((level + scaled(terms, cost)).min(ceiling)),
         };
         self.level = raised.into();
@@ -49,7 +51,10 @@ impl TokenBucket {
     pub(super) fn give_back(&mut self, terms: &Terms, (place, charged): (u128, u128), amount: u64, now: i64) {
         self.bring(terms, now);
         let (level, left) = (self.level.get(), self.left.get());
-        let remains = (place + charged).saturating_sub(left).min(charged);
+        let remains = match Fault::GiveBackUncapped.chosen() {
+            false => (place + charged).saturating_sub(left).min(charged),
+            true => charged,
+        };
         let given = scaled(terms, amount).min(remains).min(level);
         self.level = (level - given).into();
         self.left = (left + given).into();

@@ -1,6 +1,7 @@
 //! The effective quota of a main account's limit (SEMANTICS, section 2): one source sets, ceilings only lower.
 
 use crate::domain::quantity::Quota;
+use crate::fault::Fault;
 
 /// The burst that goes with a quota in force.
 ///
@@ -9,7 +10,9 @@ use crate::domain::quantity::Quota;
 pub fn burst_for(quota: Quota, tier_quota: Quota, tier_burst: Option<u64>) -> u128 {
     let Quota::Units(in_force) = quota else { return 0 };
     match (tier_burst, tier_quota) {
-        (Some(burst), Quota::Units(own)) => (u128::from(in_force) * u128::from(burst) / u128::from(own)).max(1),
+        (Some(burst), Quota::Units(own)) => {
+            (u128::from(in_force) * u128::from(burst) / u128::from(own)).max(u128::from(!Fault::BurstZero.chosen()))
+        }
         _ => u128::from(in_force),
     }
 }

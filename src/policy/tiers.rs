@@ -4,6 +4,7 @@ use crate::domain::account::Pin;
 use crate::domain::ids::{Currency, PolicyId};
 use crate::domain::ledger::Timeline;
 use crate::domain::policy::{Policy, ReachedBy};
+use crate::fault::Fault;
 use std::collections::BTreeMap;
 
 /// A tier and until when it holds if no fact changes.
@@ -61,7 +62,7 @@ pub fn reached(policy: &Policy, payments: &Timeline, created_at: i64, now: i64) 
     for (index, tier) in policy.tiers.iter().enumerate() {
         let Some(rule) = &tier.reached_by else { continue };
         let comes_of_age = rule.account_age_at_least_ms.map(|age| created_at.saturating_add(age));
-        let grace_ends = fold.grace_until[index].filter(|&end| now < end);
+        let grace_ends = fold.grace_until[index].filter(|&end| now < end + i64::from(Fault::GraceLong.chosen()));
         for change in comes_of_age.into_iter().chain(grace_ends).filter(|&at| at > now) {
             until = until.min(change);
         }

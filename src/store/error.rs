@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub enum StoreError {
     #[error("folder `{}` is in use by process {}", .folder.display(), .process.map_or("(unknown)".to_owned(), |p| p.to_string()))]
     InUse { folder: PathBuf, process: Option<u32> },
+    #[error("there is no store in `{}`", .0.display())]
+    NoStore(PathBuf),
     #[error(
         "the store has format {found}, this version reads up to {known}: use version {needs} or newer, or restore a backup"
     )]

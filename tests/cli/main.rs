@@ -1,5 +1,9 @@
 //! The commands as their users run them: the real binary, its output and its exit codes.
 
+mod backup;
+#[path = "../support/changes.rs"]
+mod changes;
 mod docs;
 mod policy;
 mod simulate;
+mod verify;

@@ -2,6 +2,8 @@
 
 mod compare;
 mod engine;
+#[cfg(feature = "mutations")]
+mod faults;
 mod generate;
 mod reference;
 mod selftest;
@@ -15,6 +17,12 @@ use std::path::{Path, PathBuf};
 fn cases() -> u32 {
     let set = std::env::var("QUOTAGATE_MODEL_CASES").ok();
     set.map_or(256, |n| n.parse().expect("QUOTAGATE_MODEL_CASES is a number"))
+}
+
+/// How far a failing case is made smaller (`QUOTAGATE_MODEL_SHRINK`).
+fn shrinks() -> u32 {
+    let set = std::env::var("QUOTAGATE_MODEL_SHRINK").ok();
+    set.map_or(3_000, |n| n.parse().expect("QUOTAGATE_MODEL_SHRINK is a number"))
 }
 
 /// A folder of this run's own.
@@ -48,7 +56,7 @@ fn compare_with_model(
     engine_answers: impl Fn(&Path, &generate::Case) -> Vec<Result<Value, String>>,
 ) {
     let dir = folder(name);
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 3_000, ..Config::default() };
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: shrinks(), ..Config::default() };
     let mut runner = match std::env::var("QUOTAGATE_MODEL_SEED") {
         Ok(seed) => TestRunner::new_with_rng(config, rng(&seed)),
         Err(_) => TestRunner::new(config),

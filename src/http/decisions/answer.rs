@@ -3,8 +3,9 @@
 use super::headers::DenialHeaders;
 use crate::domain::ids::Currency;
 use crate::engine::{Ascent, Decision, Held, Request, Snapshot, WayOut};
+use crate::http::json::Writer;
 use crate::http::state::State;
-use crate::http::wire::{LimitView, limit_views, rfc3339};
+use crate::http::wire::{LimitView, limit_views, rfc3339, write_limits};
 use compact_str::CompactString;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -146,8 +147,48 @@ pub(super) fn write(out: &mut Vec<u8>, state: &State, request: &Request<'_>, dec
         way_out: way_out.as_ref().map(|way_out| way_out_view(&decision.snapshot, way_out)),
         limits: &limits,
     };
-    // Writing to memory cannot fail, and every key is a string.
-    _ = serde_json::to_writer(out, &view);
+    view.write(&mut Writer(out));
+}
+
+impl DecisionView<'_> {
+    fn write(&self, json: &mut Writer<'_>) {
+        json.raw(match self.decision {
+            Verdict::Allow => "{\"decision\":\"allow\",\"revision\":",
+            Verdict::Deny => "{\"decision\":\"deny\",\"revision\":",
+        });
+        json.integer(self.revision);
+        if let Some(reason) = self.reason {
+            json.raw(",\"reason\":");
+            json.name(reason);
+        }
+        if let Some(violated) = &self.violated {
+            json.raw(",\"violated\":[");
+            for (position, limit) in violated.iter().enumerate() {
+                json.raw(if position > 0 { "," } else { "" });
+                json.name(limit);
+            }
+            json.raw("]");
+        }
+        json.optional(",\"retry_after_ms\":", self.retry_after_ms);
+        json.optional(",\"slot_expires_in_ms\":", self.slot_expires_in_ms);
+        if let Some(reservation) = &self.reservation {
+            json.raw(",\"reservation\":");
+            json.value(reservation);
+        }
+        json.raw(if self.replayed { ",\"replayed\":true" } else { "" });
+        json.raw(if self.dry_run { ",\"dry_run\":true" } else { "" });
+        if let Some(headers) = &self.headers {
+            json.raw(",\"headers\":");
+            json.value(headers);
+        }
+        if let Some(way_out) = &self.way_out {
+            json.raw(",\"way_out\":");
+            json.value(way_out);
+        }
+        json.raw(",\"limits\":");
+        write_limits(json, self.limits);
+        json.raw("}");
+    }
 }
 
 fn held(held: &Held) -> ReservationHeld<'_> {
@@ -174,4 +215,47 @@ fn needs<'a>(snapshot: &'a Snapshot, ascent: &Ascent) -> Option<Needs<'a>> {
         account_age_ms: rule.account_age_at_least_ms,
         have_account_age_ms: rule.account_age_at_least_ms.map(|_| ascent.account_age_ms),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_is_written_as_serde_would() {
+        let plain = || DecisionView {
+            decision: Verdict::Allow,
+            revision: 7,
+            reason: None,
+            violated: None,
+            retry_after_ms: None,
+            slot_expires_in_ms: None,
+            reservation: None,
+            replayed: false,
+            dry_run: false,
+            headers: None,
+            way_out: None,
+            limits: &[],
+        };
+        let held = || ReservationHeld { id: Some("job-7"), handle: "rs_A".to_owned(), expires_at: "2026".into() };
+        let full = DecisionView {
+            decision: Verdict::Deny,
+            reason: Some("quota_exceeded"),
+            violated: Some(vec!["rpm", "tpm"]),
+            retry_after_ms: Some(4_120),
+            slot_expires_in_ms: Some(1),
+            reservation: Some(held()),
+            replayed: true,
+            dry_run: true,
+            way_out: Some(WayOutView { tier: Some("paid"), needs: None, raise_request: true }),
+            ..plain()
+        };
+        for view in [plain(), full] {
+            let mut written = Vec::new();
+
+            view.write(&mut Writer(&mut written));
+
+            assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&view).unwrap());
+        }
+    }
 }

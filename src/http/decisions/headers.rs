@@ -7,7 +7,6 @@ use crate::domain::policy::Rule;
 use crate::domain::quantity::Quota;
 use crate::engine::{Decision, LimitState, Reason, Scope};
 use serde::Serialize;
-use std::fmt::{self, Write};
 use utoipa::ToSchema;
 
 /// Put these on your own answer to the end user; a 429 is the usual status.
@@ -54,17 +53,16 @@ impl DenialHeaders {
             headers.policy.reserve(32 * decision.limits.len());
             headers.state.reserve(32 * decision.limits.len());
             for state in &decision.limits {
-                // Writing to a string cannot fail.
-                _ = headers.add(decision, state, retry_after_s);
+                headers.add(decision, state, retry_after_s);
             }
         }
         headers
     }
 
-    fn add(&mut self, decision: &Decision, state: &LimitState, retry_after_s: Option<i64>) -> fmt::Result {
-        let (Some(group), Some(remaining)) = (decision.group, state.remaining()) else { return Ok(()) };
+    fn add(&mut self, decision: &Decision, state: &LimitState, retry_after_s: Option<i64>) {
+        let (Some(group), Some(remaining)) = (decision.group, state.remaining()) else { return };
         let quota = match state.quota {
-            Quota::Unlimited => return Ok(()),
+            Quota::Unlimited => return,
             Quota::Blocked => 0,
             Quota::Units(quota) => quota,
         };
@@ -75,20 +73,26 @@ impl DenialHeaders {
             Scope::SubAccount => "sub_account:",
         };
         for list in [&mut self.policy, &mut self.state] {
-            list.push_str(if list.is_empty() { "" } else { ", " });
+            list.push_str(if list.is_empty() { "\"" } else { ", \"" });
+            list.push_str(owner);
+            list.push_str(name);
         }
-        write!(self.policy, "\"{owner}{name}\";q={quota}")?;
+        push(&mut self.policy, "\";q=", quota);
         match decision.snapshot.limit_rule(group, state.limit) {
-            Rule::Rate { window_ms, .. } => write!(self.policy, ";w={}", seconds(window_ms))?,
+            Rule::Rate { window_ms, .. } => push(&mut self.policy, ";w=", seconds(window_ms)),
             Rule::Concurrency => self.policy.push_str(";qu=\"concurrent-requests\""),
         }
-        write!(self.state, "\"{owner}{name}\";r={remaining}")?;
+        push(&mut self.state, "\";r=", remaining);
         let reset_s = state.reset_after_ms.map(|ms| if ms == 0 { 0 } else { seconds(ms) });
-        match retry_after_s.filter(|_| state.refuses && reset_s.is_some()).or(reset_s) {
-            Some(seconds) => write!(self.state, ";t={seconds}"),
-            None => Ok(()),
+        if let Some(seconds) = retry_after_s.filter(|_| state.refuses && reset_s.is_some()).or(reset_s) {
+            push(&mut self.state, ";t=", seconds);
         }
     }
+}
+
+fn push(list: &mut String, parameter: &str, number: impl itoa::Integer) {
+    list.push_str(parameter);
+    list.push_str(itoa::Buffer::new().format(number));
 }
 
 /// Whole seconds, rounded up, at least 1.

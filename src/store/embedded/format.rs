@@ -29,15 +29,22 @@ pub(crate) struct Run {
 
 /// Refuses a newer folder; marks a new one.
 pub(crate) fn check(folder: &Path) -> Result<(), StoreError> {
+    if refuse_newer(folder)? {
+        return Ok(());
+    }
+    let format = Format { format: FORMAT, needs: "0.1.0".to_owned() };
+    replace(&folder.join("FORMAT"), &format).map_err(StoreError::io("write the format file"))
+}
+
+/// Whether the folder is marked, changing nothing.
+///
+/// Errors: by a newer version.
+pub(crate) fn refuse_newer(folder: &Path) -> Result<bool, StoreError> {
     match read::<Format>(&folder.join("FORMAT"))? {
         Some(found) if found.format > FORMAT => {
             Err(StoreError::NewerFormat { found: found.format, known: FORMAT, needs: found.needs })
         }
-        Some(_) => Ok(()),
-        None => {
-            let format = Format { format: FORMAT, needs: "0.1.0".to_owned() };
-            replace(&folder.join("FORMAT"), &format).map_err(StoreError::io("write the format file"))
-        }
+        found => Ok(found.is_some()),
     }
 }
 

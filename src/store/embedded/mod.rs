@@ -33,7 +33,7 @@ pub use backup::{BackupReport, restore};
 pub use open::{ControlStart, StartReport};
 pub use security_log::Attempt;
 pub use shared::{Health, OnApply};
-pub use verify::{Area, Finding, VerifyReport, verify};
+pub use verify::{Area, Finding, VerifyReport, must_hold_store, verify, verify_journal};
 
 use super::{
     AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, CommitError, CounterStore, Key, MAX_SCAN, ReadOnly,
@@ -167,7 +167,7 @@ impl EmbeddedStore {
 
     /// Checks every checksum and the chain of the journal while it is served from.
     pub fn verify_journal(&self) -> Result<VerifyReport, StoreError> {
-        verify::verify_journal(&self.folder.join("journal"))
+        verify::verify_journal(&self.folder)
     }
 
     /// Finishes the commits that were taken, makes everything durable and records a clean stop. Later commits are

@@ -24,6 +24,8 @@ pub struct VerifyReport {
     /// The last good journal entry and its hash: the head of the chain.
     pub seq: u64,
     pub hash: [u8; 32],
+    /// Segment and offset at which the good part ends.
+    pub end: (u64, u64),
     /// Bytes of a group that was never made durable; the next start cuts them.
     pub torn_bytes: u64,
     /// Records of the control state that were compared with the replay.
@@ -43,7 +45,7 @@ pub struct Finding {
 pub enum Area {
     /// The truth: only a backup helps. The sequence number is the last good one before.
     Journal { segment: u64, offset: u64, after_seq: u64 },
-    /// Derived: the next start rebuilds it, or does after `control/` is moved away.
+    /// Derived: a start rebuilds it once `control/` is moved away.
     Control,
     /// Disposable: the next start goes on without what is broken.
     Counters,
@@ -53,6 +55,19 @@ impl VerifyReport {
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// Without that, the state was not compared with it.
+    #[must_use]
+    pub fn journal_is_sound(&self) -> bool {
+        !self.findings.iter().any(|finding| matches!(finding.area, Area::Journal { .. }))
+    }
+
+    /// The journal is good as far as it goes, and does not go far enough.
+    fn find_cut(&mut self, applied: u64) {
+        let (segment, offset) = self.end;
+        let what = StoreError::ControlAhead { applied, last: self.seq }.to_string();
+        self.find(Area::Journal { segment, offset, after_seq: self.seq }, what);
     }
 
     fn find(&mut self, area: Area, what: impl Into<String>) {
@@ -85,10 +100,11 @@ struct Replay {
 
 /// Checks the folder of a store that nobody serves from.
 ///
-/// Errors: in use, of a newer version, or unreadable. What is wrong with the content is in the report.
+/// Errors: in use, of a newer version, no store, or unreadable. What is wrong with the content is in the report.
 pub fn verify(folder: &Path) -> Result<VerifyReport, StoreError> {
+    // ORDER: before the lock, which would make a file in whatever folder was named.
+    must_hold_store(folder)?;
     let _lock = Lock::take(folder)?;
-    format::check(folder)?;
     let mut report = VerifyReport::default();
     let control = open_control(&folder.join("control"), &mut report)?;
     let applied = match &control {
@@ -104,14 +120,14 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, StoreError> {
     let mut replay = Replay::default();
     let mut visit = |entry: &Entry<'_>, hash: Hash, place: Place| {
         if entry.seq == applied.seq && hash != applied.hash {
-            return Err(StoreError::JournalReplaced { seq: entry.seq });
+            let what = StoreError::JournalReplaced { seq: entry.seq }.to_string();
+            return Err(damaged(place.segment, place.offset, what));
         }
         replay.take(entry, place, applied.seq)
     };
     walk(&folder.join("journal"), &mut report, &mut visit)?;
-    if applied.seq > report.seq {
-        let what = StoreError::ControlAhead { applied: applied.seq, last: report.seq }.to_string();
-        report.find(Area::Control, what);
+    if report.journal_is_sound() && applied.seq > report.seq {
+        report.find_cut(applied.seq);
     } else if report.is_sound()
         && let Some(control) = &control
     {
@@ -136,16 +152,33 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, StoreError> {
 /// Without a control state to compare with: the journal and the counters alone.
 fn finish(folder: &Path, mut report: VerifyReport) -> Result<VerifyReport, StoreError> {
     walk(&folder.join("journal"), &mut report, &mut |_, _, _| Ok(()))?;
-    if let Some(run) = format::last_run(folder)?.filter(|run| run.clean && run.seq > report.seq) {
-        let what = format!("the journal was left at change {} and ends at {}", run.seq, report.seq);
-        report.find(Area::Control, what);
+    if let Some(run) = format::last_run(folder)?.filter(|run| run.clean && run.seq > report.seq)
+        && report.journal_is_sound()
+    {
+        report.find_cut(run.seq);
     }
     verify_counters(&folder.join("counters"), &mut report)?;
     Ok(report)
 }
 
-/// Checks checksums and chain of the journal, also of one that is being served from.
-pub(crate) fn verify_journal(folder: &Path) -> Result<VerifyReport, StoreError> {
+/// Checks checksums and chain of the journal alone, also while the folder is served from.
+///
+/// Errors: of a newer version, no store, or unreadable.
+pub fn verify_journal(folder: &Path) -> Result<VerifyReport, StoreError> {
+    must_hold_store(folder)?;
+    verify_segments(&folder.join("journal"))
+}
+
+/// Looks whether the folder holds a store, changing nothing.
+///
+/// Errors: it holds none, or one of a newer version.
+pub fn must_hold_store(folder: &Path) -> Result<(), StoreError> {
+    let marked = format::refuse_newer(folder)?;
+    if marked || folder.join("journal").exists() { Ok(()) } else { Err(StoreError::NoStore(folder.to_owned())) }
+}
+
+/// Checks checksums and chain of a folder of segments.
+pub(crate) fn verify_segments(folder: &Path) -> Result<VerifyReport, StoreError> {
     let mut report = VerifyReport::default();
     walk(folder, &mut report, &mut |_, _, _| Ok(()))?;
     Ok(report)
@@ -173,7 +206,10 @@ fn walk(
         });
         report.entries += entries;
         match read {
-            Ok(end) => (report.seq, report.hash, report.torn_bytes) = (end.seq, end.hash, end.torn),
+            Ok(end) => {
+                (report.seq, report.hash, report.torn_bytes) = (end.seq, end.hash, end.torn);
+                report.end = (segment.number, end.len);
+            }
             Err(error) => {
                 report.seq = segment.first_seq - 1 + entries;
                 note(report, error)?;
@@ -188,10 +224,6 @@ fn note(report: &mut VerifyReport, error: StoreError) -> Result<(), StoreError> 
     match error {
         StoreError::JournalDamaged { segment, offset, what } => {
             report.find(Area::Journal { segment, offset, after_seq: report.seq }, what);
-            Ok(())
-        }
-        StoreError::JournalReplaced { .. } => {
-            report.find(Area::Control, error.to_string());
             Ok(())
         }
         other => Err(other),

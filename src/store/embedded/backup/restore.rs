@@ -63,7 +63,7 @@ pub fn restore(file: &Path, folder: &Path, newer: Option<&Path>) -> Result<Backu
     if let Some(newer) = newer {
         take_newer(newer, &target, &report)?;
     }
-    let found = super::super::verify::verify_journal(&target)?;
+    let found = super::super::verify::verify_segments(&target)?;
     let whole = found.is_sound() && found.torn_bytes == 0 && found.seq >= report.seq;
     if !whole || (found.seq == report.seq && found.hash != report.hash) {
         let what = found.findings.first().map_or("it ends elsewhere", |finding| finding.what.as_str());

@@ -1,0 +1,117 @@
+//! Tables are bounded: a full one answers `capacity`, and a refused request changes nothing.
+
+use quotagate::domain::account::MainFacts;
+use quotagate::domain::ids::AccountId;
+use quotagate::engine::{
+    Amounts, Costs, DecideError, Engine, MAX_COUNTERS_PER_ACCOUNT, MAX_RESERVATIONS_PER_ACCOUNT, Options, Request,
+    Reserve, UnknownAccounts,
+};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+const NOW: i64 = 1_750_000_000_000;
+
+fn engine(policy: &str, options: Options) -> Engine {
+    let policy = quotagate::policy::parse(policy).expect("the policy is valid").policy;
+    Engine::new(Arc::new(policy), options)
+}
+
+fn account(id: &str) -> AccountId {
+    AccountId::parse(id).unwrap()
+}
+
+const ONE_LIMIT: &str = "
+schema: quotagate.policy/v1
+name: bounds
+default_tier: free
+tiers: [{id: free}]
+groups:
+  - id: text
+    resources: [m]
+    limits: [{id: rpm, unit: requests, window: 1m, quotas: {free: unlimited}}]
+";
+
+#[test]
+fn a_full_table_of_reservations_refuses_the_next_and_charges_nothing() {
+    let engine = engine(ONE_LIMIT, Options::default());
+    engine.put_main(&account("a"), MainFacts::created(NOW)).unwrap();
+    let costs = Costs::default();
+    let reserve = Some(Reserve { id: None, ttl_ms: Some(1_000) });
+    let request = Request { account: "a", resource: "m", costs: &costs, reserve, dry_run: false };
+    let held: Vec<_> = (0..MAX_RESERVATIONS_PER_ACCOUNT)
+        .map(|_| engine.decide(&request, NOW).unwrap().reservation.expect("there is room"))
+        .collect();
+
+    let refused = engine.decide(&request, NOW);
+
+    assert_eq!(refused.map(|_| ()).unwrap_err(), DecideError::Capacity);
+    let used = engine.status("a", "m", NOW).unwrap().limits[0].used;
+    assert_eq!(used, MAX_RESERVATIONS_PER_ACCOUNT as u128);
+    // Ended ones are remembered for ten minutes, so only then is there room again.
+    engine.settle(&held[0].handle, &Amounts::default(), NOW).unwrap();
+    assert!(engine.decide(&request, NOW + 599_999).is_err());
+    assert!(engine.decide(&request, NOW + 600_000).unwrap().allowed());
+}
+
+#[test]
+fn a_full_table_of_counters_refuses_what_would_need_another() {
+    let mut policy =
+        String::from("schema: quotagate.policy/v1\nname: wide\ndefault_tier: free\ntiers: [{id: free}]\ngroups:\n");
+    for group in 0..5 {
+        let resources: Vec<String> = (0..1_024).map(|n| format!("r{group}-{n}")).collect();
+        write!(
+            policy,
+            "  - id: g{group}\n    share: resource\n    resources: [{}]\n    limits:\n",
+            resources.join(", ")
+        )
+        .unwrap();
+        for limit in 0..16 {
+            writeln!(policy, "      - {{id: l{limit}, unit: requests, window: {}s, quotas: {{free: 9}}}}", limit + 1)
+                .unwrap();
+        }
+    }
+    let engine = engine(&policy, Options::default());
+    engine.put_main(&account("a"), MainFacts::created(NOW)).unwrap();
+    let costs = Costs::default();
+    let decide = |resource: &str| {
+        let request = Request { account: "a", resource, costs: &costs, reserve: None, dry_run: false };
+        engine.decide(&request, NOW).map(|decision| decision.allowed())
+    };
+
+    for number in 0..MAX_COUNTERS_PER_ACCOUNT / 16 {
+        assert_eq!(decide(&format!("r{}-{}", number / 1_024, number % 1_024)), Ok(true), "{number}");
+    }
+
+    assert_eq!(decide("r4-0"), Err(DecideError::Capacity));
+    assert_eq!(engine.status("a", "r4-0", NOW).unwrap().limits[0].used, 0);
+    assert_eq!(decide("r0-0"), Ok(true));
+}
+
+#[test]
+fn a_full_table_of_accounts_takes_no_more() {
+    let engine = engine(ONE_LIMIT, Options { most_accounts: 2, unknown_accounts: UnknownAccounts::DefaultTier });
+    engine.put_main(&account("a"), MainFacts::created(NOW)).unwrap();
+    engine.put_main(&account("b"), MainFacts::created(NOW)).unwrap();
+
+    assert!(engine.put_main(&account("c"), MainFacts::created(NOW)).is_err());
+    let costs = Costs::default();
+    let request = Request { account: "d", resource: "m", costs: &costs, reserve: None, dry_run: false };
+    assert_eq!(engine.decide(&request, NOW).map(|_| ()).unwrap_err(), DecideError::Capacity);
+    assert!(engine.put_main(&account("a"), MainFacts::created(NOW)).unwrap());
+    assert_eq!(engine.accounts(), 2);
+}
+
+#[test]
+fn strangers_who_are_refused_leave_nothing_behind() {
+    let policy = ONE_LIMIT.replace("unlimited", "blocked");
+    let engine = engine(&policy, Options { unknown_accounts: UnknownAccounts::DefaultTier, ..Options::default() });
+    let costs = Costs::default();
+
+    for number in 0..1_000 {
+        let id = format!("stranger-{number}");
+        let request = Request { account: &id, resource: "m", costs: &costs, reserve: None, dry_run: false };
+        assert!(!engine.decide(&request, NOW).unwrap().allowed());
+    }
+
+    assert_eq!(engine.accounts(), 0);
+}
