@@ -2,6 +2,8 @@
 //! usage is behind by no more than it said, and a start from the journal alone answers the same.
 
 mod deciders;
+#[cfg(feature = "manual-clock")]
+mod restart;
 mod server;
 mod views;
 mod writers;
@@ -16,6 +18,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
+use views::Asked;
 use writers::{Duty, Shelf, Writer};
 
 /// No client works longer than this, so that a test that fails ends.
@@ -220,13 +223,13 @@ fn start(folder: &Path, round: Option<&Round>) -> Server {
 
 /// A start on what was left and a start on the journal alone answer the same.
 fn lose_control(folder: &Path, accounts: &[String], round: &str) {
-    let resources = ["plain", "jobs", "dials"];
+    let asked = Asked { accounts, resources: &["plain", "jobs", "dials"], reservations: &[], at_one_time: false };
     let mut server = Server::start(folder, &[]);
-    let kept = views::all(&server.client(), accounts, &resources, false);
+    let kept = views::all(&server.client(), &asked);
     server.kill();
     std::fs::remove_dir_all(folder.join("data/control")).unwrap();
     let mut server = Server::start(folder, &[]);
-    let rebuilt = views::all(&server.client(), accounts, &resources, false);
+    let rebuilt = views::all(&server.client(), &asked);
     server.kill();
     views::assert_same(&kept, &rebuilt, round);
 }

@@ -81,6 +81,19 @@ impl Server {
         status.is_some_and(|status| status.signal() == Some(9))
     }
 
+    /// Does something while the process stands still, so that its folder is what a kill would leave.
+    #[cfg(feature = "manual-clock")]
+    pub fn frozen<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.signal(Signal::STOP);
+        let stat = format!("/proc/{}/stat", self.child.id());
+        while !std::fs::read_to_string(&stat).unwrap().contains(") T ") {
+            std::thread::yield_now();
+        }
+        let done = work();
+        self.signal(Signal::CONT);
+        done
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

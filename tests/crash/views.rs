@@ -3,21 +3,31 @@
 use crate::server::Client;
 use serde_json::{Value, json};
 
-/// What is answered by path. `at_one_time`: both are asked at the same engine time, so waits are compared too.
-pub fn all(client: &Client, accounts: &[String], resources: &[&str], at_one_time: bool) -> Vec<(String, Value)> {
+/// What is compared beside the lists.
+pub struct Asked<'a> {
+    pub accounts: &'a [String],
+    pub resources: &'a [&'a str],
+    pub reservations: &'a [String],
+    /// Both are asked at the same engine time, so waits are compared too.
+    pub at_one_time: bool,
+}
+
+/// The answers by path.
+pub fn all(client: &Client, asked: &Asked<'_>) -> Vec<(String, Value)> {
     let lists = ["accounts", "overrides", "clamps", "policies/revisions", "policies/activations", "audit"];
     let mut views: Vec<(String, Value)> =
         lists.iter().map(|list| (format!("/v1/{list}"), json!(client.list(&format!("/v1/{list}"))))).collect();
     let mut paths = vec!["/v1/tiers".to_owned(), "/v1/policies/active".to_owned()];
-    for account in accounts {
+    for account in asked.accounts {
         paths.extend(["", "/tier", "/limits", "/usage"].map(|view| format!("/v1/accounts/{account}{view}")));
     }
+    paths.extend(asked.reservations.iter().map(|handle| format!("/v1/reservations/{handle}")));
     for path in paths {
         let reply = client.get(&path).unwrap();
         views.push((path, json!({"status": reply.status, "etag": reply.etag, "body": reply.json})));
     }
-    for account in accounts {
-        for resource in resources {
+    for account in asked.accounts {
+        for resource in asked.resources {
             let body = json!({"account": account, "resource": resource, "dry_run": true});
             let reply = client.post("/v1/decisions", body).unwrap();
             views.push((format!("{account} on {resource}"), reply.json));
@@ -25,7 +35,7 @@ pub fn all(client: &Client, accounts: &[String], resources: &[&str], at_one_time
     }
     for (_, view) in &mut views {
         remove(view, "request_id");
-        if !at_one_time {
+        if !asked.at_one_time {
             remove(view, "reset_after_ms");
         }
     }
