@@ -13,6 +13,7 @@ use crate::services::{Context, Error, Services, follow};
 use crate::store::embedded::{self, EmbeddedStore, StartReport};
 use crate::store::{AdminStore, CounterStore, StoreError};
 use actix_web::dev::ServerHandle;
+use actix_web::rt::{System, SystemRunner};
 use actix_web::web::Data;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::io;
@@ -20,7 +21,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What is active where nothing was ever published and no document is named.
 const BUILT_IN_POLICY: &str = include_str!("../policies/minimax.yaml");
@@ -55,12 +56,38 @@ pub enum AppError {
 
 /// A server that is ready to run.
 pub struct App {
+    started: Started,
+    system: SystemRunner,
+    parts: Parts,
+}
+
+/// What runs.
+struct Parts {
     listener: TcpListener,
     state: Data<State>,
     flusher: Arc<Flusher>,
     store: Arc<EmbeddedStore>,
     config: Config,
-    started: Started,
+    stops: Stops,
+}
+
+/// The signals that ask for a stop.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// What a start found.
@@ -101,7 +128,11 @@ impl App {
         let watched = Watched { store: store.clone(), following, flusher: flusher.clone(), recorder };
         let state = Data::new(State::new(Arc::new(services), clock, watched, config.max_body_bytes));
         let started = Started { address, revision, store: report, boot };
-        Ok(Self { listener, state, flusher, store, config, started })
+        // ORDER: before anyone is told that it serves, so that whoever waits for that can stop it in order.
+        let system = System::new();
+        let stops = system.block_on(async { Stops::listen() })?;
+        let parts = Parts { listener, state, flusher, store, config, stops };
+        Ok(Self { started, system, parts })
     }
 
     #[must_use]
@@ -111,34 +142,26 @@ impl App {
 
     /// Answers until SIGTERM or SIGINT, then stops in order. A second signal ends the process at once.
     pub fn run(self) -> Result<(), AppError> {
-        actix_web::rt::System::new().block_on(self.serve())
+        self.system.block_on(self.parts.serve())
     }
+}
 
+impl Parts {
     async fn serve(self) -> Result<(), AppError> {
-        let Self { listener, state, flusher, store, config, .. } = self;
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let Self { listener, state, flusher, store, config, mut stops } = self;
         let server = server::start(listener, state.clone(), config.workers)?;
         let handle = server.handle();
         let mut server = actix_web::rt::spawn(server);
         let upkeep = actix_web::rt::spawn(keep_up(state.clone()));
-        let asked = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
         tokio::select! {
-            () = asked => {}
+            () = stops.asked() => {}
             ended = &mut server => return Err(AppError::Server(
                 ended.map_or_else(io::Error::other, |ended| ended.err().unwrap_or(io::ErrorKind::BrokenPipe.into())),
             )),
         }
         tracing::info!("stopping: no new connections, answering what is under way");
         actix_web::rt::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            stops.asked().await;
             tracing::warn!("stopped by a second signal");
             std::process::exit(1);
         });

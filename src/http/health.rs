@@ -45,7 +45,7 @@ struct Readiness {
     /// The last change of the control plane.
     #[schema(minimum = 0, example = 12)]
     last_change: u64,
-    /// How long ago all usage was written.
+    /// A kill now would lose no charge that is older than this.
     #[schema(minimum = 0, example = 20)]
     flush_lag_ms: u64,
     /// How far the wall clock has stepped since the start. Steps are not followed.

@@ -23,7 +23,7 @@ struct Shared {
     store: Arc<dyn CounterStore>,
     stopping: Mutex<bool>,
     woken: Condvar,
-    /// Since when changes wait, and why they could not be written.
+    /// Since when changes may wait, and why they could not be written.
     lag: Mutex<Lag>,
 }
 
@@ -49,7 +49,7 @@ impl Flusher {
         Self { shared, thread: Mutex::new(thread) }
     }
 
-    /// How long ago usage was last written in full.
+    /// A kill now loses nothing that was charged longer ago than this.
     #[must_use]
     pub fn lag(&self) -> Duration {
         self.shared.lag.lock().since.map_or(Duration::ZERO, |since| since.elapsed())
@@ -81,6 +81,8 @@ impl Shared {
         while !*stopping {
             self.woken.wait_for(&mut stopping, interval);
             parking_lot::MutexGuard::unlocked(&mut stopping, || {
+                // ORDER: before the changed records are taken. What is charged during the write waits for the next.
+                let begun = Instant::now();
                 let written = self.write().and_then(|()| {
                     if synced.elapsed() < SYNC_EVERY {
                         return Ok(());
@@ -88,15 +90,15 @@ impl Shared {
                     synced = Instant::now();
                     self.store.sync()
                 });
-                self.note(written);
+                self.note(begun, written);
             });
         }
     }
 
-    fn note(&self, written: Result<(), StoreError>) {
+    fn note(&self, begun: Instant, written: Result<(), StoreError>) {
         let mut lag = self.lag.lock();
         match written {
-            Ok(()) => *lag = Lag { since: Some(Instant::now()), trouble: None },
+            Ok(()) => *lag = Lag { since: Some(begun), trouble: None },
             Err(error) => {
                 if lag.trouble.is_none() {
                     tracing::error!(%error, "usage could not be written");

@@ -30,6 +30,18 @@ fn a_restart_keeps_usage_and_reservations() {
 }
 
 #[test]
+fn a_stop_asked_for_as_soon_as_it_serves_is_one_in_order() {
+    for _ in 0..5 {
+        let mut server = Server::start();
+
+        server.signal(Signal::TERM);
+
+        let status = server.ended();
+        assert!(status.success(), "{status}: {}", server.log());
+    }
+}
+
+#[test]
 fn a_kill_loses_at_most_the_flush_lag() {
     let mut server = Server::start_with(&["--unknown-accounts", "default_tier", "--flush-interval-ms", "10"]);
     server.decide(&json!({"account": "a", "resource": "MiniMax-M2", "tokens": 1200}));

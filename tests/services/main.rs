@@ -4,6 +4,7 @@ mod accounts;
 mod caps;
 mod changes;
 mod clamps;
+mod flush;
 mod harness;
 mod overrides;
 mod policies;
