@@ -57,7 +57,7 @@ pub fn ids(count: usize) -> Vec<Id> {
 /// A million ids drawn uniformly, laid out in the order in which they are used.
 pub fn drawn(ids: &[Id], seed: u64) -> Vec<Id> {
     let mut draws = Draws::seeded(seed);
-    (0..1 << 20).map(|_| ids[(u128::from(draws.next()) * ids.len() as u128 >> 64) as usize]).collect()
+    (0..1 << 20).map(|_| ids[((u128::from(draws.next()) * ids.len() as u128) >> 64) as usize]).collect()
 }
 
 pub fn text(id: &Id) -> &str {
