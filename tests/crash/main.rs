@@ -2,6 +2,7 @@
 //! usage is behind by no more than it said, and a start from the journal alone answers the same.
 
 mod deciders;
+mod disk_full;
 #[cfg(feature = "manual-clock")]
 mod restart;
 mod server;

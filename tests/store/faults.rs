@@ -10,6 +10,7 @@ use serde_json::json;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// A change of two records, which must be there both or not at all.
 fn pair(name: &str) -> Changeset {
@@ -131,6 +132,45 @@ fn a_write_that_finds_the_disk_full_gives_up_the_ballast_and_commits_go_on_later
     assert!(matches!(refused, Some(Err(CommitError::ReadOnly(ReadOnly::DiskFull { .. })))), "{refused:?}");
     assert!(gone && ballast.exists(), "given up, and laid again once there is room");
     assert!(resumed.is_ok());
+}
+
+#[test]
+fn the_ballast_is_given_up_once_something_else_takes_the_reserve() {
+    let folder = memory_folder();
+    let layer = Failing::at(u64::MAX / 2, 0, Fault::Full);
+    let options = Options { reserve_bytes: 10_000, ballast_bytes: 4_096, ..options(Arc::new(layer.clone())) };
+    let (store, _) = EmbeddedStore::open(folder.path(), options).unwrap();
+    let ballast = folder.path().join("BALLAST");
+    let refused = |name| matches!(store.commit(pair(name)).wait(), Err(CommitError::ReadOnly(_)));
+
+    layer.set_free_bytes(5_000);
+    assert!(refused("low") && ballast.exists(), "there is room for what is written behind");
+    layer.set_free_bytes(4_000);
+    assert!(refused("scarce") && !ballast.exists(), "what is written behind gets the ballast's room");
+    layer.set_free_bytes(14_096);
+    store.commit(pair("after")).wait().unwrap();
+
+    assert!(ballast.exists());
+}
+
+#[test]
+fn a_full_disk_is_told_before_a_change_meets_it() {
+    let folder = memory_folder();
+    let layer = Failing::at(u64::MAX / 2, 0, Fault::Full);
+    let options = Options { reserve_bytes: 1_000, ..options(Arc::new(layer.clone())) };
+    let (store, _) = EmbeddedStore::open(folder.path(), options).unwrap();
+    let until = Instant::now() + Duration::from_secs(10);
+    let becomes = |full: bool| {
+        while matches!(store.health().read_only, Some(ReadOnly::DiskFull { .. })) != full {
+            assert!(Instant::now() < until, "{:?}", store.health());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+
+    layer.set_free_bytes(999);
+    becomes(true);
+    layer.set_free_bytes(1_000_000);
+    becomes(false);
 }
 
 fn place(image: &std::collections::BTreeMap<std::path::PathBuf, Vec<u8>>, folder: &Path) {

@@ -2,6 +2,7 @@
 
 use super::control::{Applied, Control};
 use super::failpoint::{Step, hit};
+use super::guarded;
 use super::journal::entry::Change;
 use super::journal::{AppendError, Appended, GROUP_FULL_BYTES, Journal, MAX_GROUP_ENTRIES};
 use super::overlay::Overlay;
@@ -13,8 +14,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How often a full disk is looked at again while nobody commits.
-const IDLE: Duration = Duration::from_secs(1);
+/// How often it is looked for room on the disk while nobody commits.
+const IDLE: Duration = Duration::from_millis(100);
 
 /// A change on its way in.
 pub(crate) struct Job {
@@ -48,15 +49,10 @@ impl Committer {
                     let group = drain(first, jobs);
                     self.commit(group);
                 }
-                Err(RecvTimeoutError::Timeout) => self.look_for_room(),
+                // Readiness is told of a full disk before a change meets it, and of room before one is tried.
+                Err(RecvTimeoutError::Timeout) => _ = self.refuses(),
                 Err(RecvTimeoutError::Disconnected) => return self.applied,
             }
-        }
-    }
-
-    fn look_for_room(&mut self) {
-        if matches!(self.shared.read_only(), Some(ReadOnly::DiskFull { .. })) && self.room.check().is_ok() {
-            self.shared.resume();
         }
     }
 
@@ -90,20 +86,29 @@ impl Committer {
         hit(Step::Answered);
     }
 
+    /// Why nothing can be committed for now.
     fn refuses(&mut self) -> Option<ReadOnly> {
         match self.shared.read_only() {
             None | Some(ReadOnly::DiskFull { .. }) => {}
             failed => return failed,
         }
-        match self.room.check() {
+        let why = match self.room.check() {
+            Ok(()) => self.resume()?,
+            Err(full) => full,
+        };
+        self.shared.stop(why.clone());
+        Some(why)
+    }
+
+    /// Goes on after a full disk, unless sled met it: then it refuses all writes until it is opened again.
+    fn resume(&self) -> Option<ReadOnly> {
+        self.shared.read_only()?;
+        match guarded("the control state", || self.control.flush()) {
             Ok(()) => {
                 self.shared.resume();
                 None
             }
-            Err(full) => {
-                self.shared.stop(full.clone());
-                Some(full)
-            }
+            Err(error) => Some(ReadOnly::ControlFailed(error.to_string())),
         }
     }
 

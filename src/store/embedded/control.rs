@@ -79,6 +79,13 @@ impl Control {
         Ok(())
     }
 
+    /// Hands everything to the operating system.
+    ///
+    /// Errors: it cannot be written, now or at any time since it was opened.
+    pub(crate) fn flush(&self) -> Result<(), StoreError> {
+        self.db.flush().map(|_| ()).map_err(sled_failed)
+    }
+
     /// Brings one journal entry into the state; `applied` follows in memory only.
     pub(crate) fn apply(
         &self,

@@ -1,4 +1,5 @@
-//! Places where a test can kill the process, and safeguards that a test can take out. Nothing without the feature.
+//! Places where a test can kill the process, safeguards that it can take out, and a disk as full as it says. Nothing
+//! without the feature.
 
 /// Steps of a commit, in order.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +26,13 @@ pub(crate) const fn taken_out(_: Safeguard) -> bool {
     false
 }
 
+#[cfg(not(feature = "failpoints"))]
+pub(crate) const fn free_bytes() -> Option<u64> {
+    None
+}
+
 #[cfg(feature = "failpoints")]
-pub(crate) use armed::{hit, taken_out};
+pub(crate) use armed::{free_bytes, hit, taken_out};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -59,6 +65,12 @@ mod armed {
                 std::thread::park();
             }
         }
+    }
+
+    /// What the file says that `QUOTAGATE_FREE_BYTES` names: how much room is left on the disk.
+    pub(crate) fn free_bytes() -> Option<u64> {
+        static FILE: LazyLock<Option<std::ffi::OsString>> = LazyLock::new(|| std::env::var_os("QUOTAGATE_FREE_BYTES"));
+        std::fs::read_to_string(FILE.as_ref()?).ok()?.trim().parse().ok()
     }
 
     pub(crate) fn taken_out(safeguard: Safeguard) -> bool {

@@ -1,5 +1,6 @@
 //! The seam under the journal: real files, or what a test puts in their place.
 
+use super::failpoint;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -45,6 +46,9 @@ impl FileLayer for RealFiles {
     }
 
     fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
+        if let Some(free_bytes) = failpoint::free_bytes() {
+            return Ok(free_bytes);
+        }
         let found = rustix::fs::statvfs(folder)?;
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }

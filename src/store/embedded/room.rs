@@ -1,7 +1,7 @@
 //! Room on the disk: stop before it is full, go on when there is room again.
 //!
-//! sled does not recover from a full disk while it is open, so commits stop while a reserve is still free, and a
-//! ballast file gives its background writes room if something else takes the reserve.
+//! sled does not recover from a full disk while it is open, so commits stop while a reserve is still free, and where
+//! something else takes the reserve too, a ballast file is given up for what sled writes behind.
 
 use super::layer::FileLayer;
 use crate::store::ReadOnly;
@@ -32,6 +32,9 @@ impl Room {
         let needed_bytes = self.reserve_bytes + if self.full { self.ballast_bytes } else { 0 };
         if free_bytes < needed_bytes {
             self.full = true;
+            if free_bytes < self.ballast_bytes {
+                self.give_up_ballast();
+            }
             return Err(ReadOnly::DiskFull { free_bytes, needed_bytes });
         }
         if self.full {
@@ -44,13 +47,17 @@ impl Room {
     /// A write found the disk full: gives up the ballast.
     pub(crate) fn ran_out(&mut self) -> ReadOnly {
         self.full = true;
+        self.give_up_ballast();
+        let free_bytes = self.layer.free_bytes(&self.folder).unwrap_or(0);
+        ReadOnly::DiskFull { free_bytes, needed_bytes: self.reserve_bytes + self.ballast_bytes }
+    }
+
+    fn give_up_ballast(&self) {
         if let Err(error) = std::fs::remove_file(self.ballast())
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(%error, "the ballast file cannot be removed");
         }
-        let free_bytes = self.layer.free_bytes(&self.folder).unwrap_or(0);
-        ReadOnly::DiskFull { free_bytes, needed_bytes: self.reserve_bytes + self.ballast_bytes }
     }
 
     fn ballast(&self) -> PathBuf {

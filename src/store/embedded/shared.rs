@@ -3,6 +3,7 @@
 use super::control::Applied;
 use crate::store::{Changeset, ReadOnly};
 use parking_lot::Mutex;
+use std::mem::discriminant;
 
 /// Called for every committed change, in order, after it is durable and readable and before it is answered.
 pub type OnApply = Box<dyn FnMut(u64, &Changeset) + Send>;
@@ -44,7 +45,7 @@ impl Shared {
 
     pub(crate) fn stop(&self, why: ReadOnly) {
         let before = self.health.lock().read_only.replace(why.clone());
-        if before.is_none() {
+        if before.is_none_or(|before| discriminant(&before) != discriminant(&why)) {
             tracing::error!(%why, "the store is read-only");
         }
     }
