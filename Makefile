@@ -1,10 +1,10 @@
 DEMO = cargo run --release -- simulate --policy policies/minimax.yaml \
 	--trace tests/data/AzureLLMInferenceTrace_code.csv --resource MiniMax-M2
 
-.PHONY: run demo test openapi check openapi schemathesis help clean
+.PHONY: run demo test bench bench-http bench-start openapi check openapi schemathesis help clean
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 run: ## build and start the server on 127.0.0.1:8080 with the MiniMax policy
 	cargo run --release -- serve
@@ -26,6 +26,15 @@ check: ## formatting and lints
 
 openapi: ## write openapi/openapi.json anew
 	cargo run --quiet -- openapi > openapi/openapi.json
+
+bench: ## decisions in process beside governor, memory an account
+	cargo bench --bench decide --bench memory
+
+bench-http: ## HTTP beside a bare handler (wrk, taskset, two cores)
+	benches/http/run.sh
+
+bench-start: ## a start with many accounts, a large policy (wrk)
+	benches/http/start.sh
 
 schemathesis: ## thousands of made-up requests against a server of its own (python3)
 	cargo build
