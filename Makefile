@@ -5,7 +5,7 @@ RELEASE = --release
 DEMO = cargo run $(RELEASE) -- simulate --policy policies/minimax.yaml \
 	--trace tests/data/AzureLLMInferenceTrace_code.csv --resource MiniMax-M2
 
-.PHONY: help run demo test check openapi schemathesis lint-openapi browser clean
+.PHONY: help run demo test check bench bench-http bench-start openapi schemathesis lint-openapi browser clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,15 @@ check: ## formatting, lints, the library alone, and whether openapi/openapi.json
 
 openapi: ## write openapi/openapi.json anew
 	cargo run --quiet -- openapi > openapi/openapi.json
+
+bench: ## decisions in process beside governor, memory an account
+	cargo bench --bench decide --bench memory
+
+bench-http: ## HTTP beside a bare handler (wrk, taskset, two cores)
+	benches/http/run.sh
+
+bench-start: ## a start with many accounts, a large policy (wrk)
+	benches/http/start.sh
 
 schemathesis: ## thousands of made-up requests against a server of its own (python3)
 	cargo build

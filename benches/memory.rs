@@ -8,7 +8,7 @@ use quotagate::engine::Engine;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const ACCOUNTS: usize = 1_000_000;
+const ACCOUNTS: usize = 200_000;
 
 struct Counting;
 

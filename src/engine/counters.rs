@@ -24,21 +24,31 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// Where the key's counter is; `likely` is where to look first.
+    ///
+    /// Counters are added in the order of a group's limits, so the one after the last found is nearly always right.
     #[inline]
-    pub fn position(&self, key: CounterKey) -> Option<usize> {
+    pub fn position(&self, key: CounterKey, likely: u32) -> Option<u32> {
+        match self.list.get(likely as usize) {
+            Some((found, _)) if *found == key => Some(likely),
+            _ => self.search(key),
+        }
+    }
+
+    fn search(&self, key: CounterKey) -> Option<u32> {
         match &self.index {
-            None => self.list.iter().position(|(k, _)| *k == key),
-            Some(index) => index.get(&key).map(|&position| position as usize),
+            None => self.list.iter().zip(0u32..).find(|((found, _), _)| *found == key).map(|(_, position)| position),
+            Some(index) => index.get(&key).copied(),
         }
     }
 
     #[inline]
-    pub fn at(&mut self, position: usize) -> &mut Counter {
-        &mut self.list[position].1
+    pub fn at(&mut self, position: u32) -> &mut Counter {
+        &mut self.list[position as usize].1
     }
 
     pub fn get(&mut self, key: CounterKey) -> Option<&mut Counter> {
-        self.position(key).map(|position| &mut self.list[position].1)
+        self.search(key).map(|position| self.at(position))
     }
 
     pub fn len(&self) -> usize {
@@ -57,11 +67,12 @@ impl Counters {
     }
 
     /// The key must not be there yet.
-    pub fn push(&mut self, key: CounterKey, counter: Counter) -> usize {
-        let position = self.list.len();
+    pub fn push(&mut self, key: CounterKey, counter: Counter) -> u32 {
+        // A record has at most `MAX_COUNTERS_PER_ACCOUNT` of them.
+        let position = self.list.len() as u32;
         self.list.push((key, counter));
         if let Some(index) = &mut self.index {
-            index.insert(key, position as u32);
+            index.insert(key, position);
         } else if self.list.len() > SCAN_UP_TO {
             self.reindex();
         }
@@ -98,7 +109,9 @@ mod tests {
         counters.retain(|(key, _)| key.limit % 3 == 0);
 
         for limit in 0..100 {
-            assert_eq!(counters.position(key(limit)).is_some(), limit % 3 == 0, "{limit}");
+            for likely in [0, limit / 3, 99] {
+                assert_eq!(counters.position(key(limit), likely).is_some(), limit % 3 == 0, "{limit}");
+            }
         }
         assert_eq!(counters.len(), 34);
     }

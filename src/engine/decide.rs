@@ -6,7 +6,7 @@ use super::handle::Handle;
 use super::record::{Record, caps, terms_of};
 use super::request::{Request, Reserve};
 use super::reservations::{Charge, Reservation, State};
-use super::snapshot::{CompiledGroup, ResourceAt, Snapshot};
+use super::snapshot::{CompiledLimit, ResourceAt, Snapshot};
 use super::{MAX_COUNTERS_PER_ACCOUNT, MAX_RESERVATIONS_PER_ACCOUNT};
 use crate::domain::account::MAIN_OWNER;
 use crate::domain::ids::AccountId;
@@ -29,45 +29,43 @@ pub(super) struct Outcome {
     pub replayed: bool,
 }
 
-impl Outcome {
-    pub(super) fn deny(reason: Reason) -> Self {
-        Self { denied: Some(reason), ..Self::default() }
-    }
-}
-
 /// One limit that takes part.
-pub(super) struct Part {
-    limit: u8,
+pub(super) struct Part<'a> {
+    limit: &'a CompiledLimit,
+    /// Index of the limit in its group.
+    index: u8,
     scope: Scope,
-    rule: Rule,
-    key: CounterKey,
-    terms: Terms,
-    cost: u64,
-    position: Option<usize>,
     refuses: bool,
+    position: Option<u32>,
+    key: CounterKey,
+    cost: u64,
+    terms: Terms,
 }
 
-pub(super) type Parts = SmallVec<[Part; 4]>;
+pub(super) type Parts<'a> = SmallVec<[Part<'a>; 4]>;
 
 /// Who asks: the record's main account, or one of its sub-accounts.
 pub(super) type Asker<'a> = Option<&'a AccountId>;
 
+/// Fills in `outcome`, which is a new one; it is large, so it is written where it stays.
+#[inline]
 pub(super) fn decide(
     record: &mut Record,
     asker: Asker<'_>,
     snapshot: &Snapshot,
-    request: &Request<'_>,
-    now: i64,
-) -> Result<Outcome, DecideError> {
+    (request, now): (&Request<'_>, i64),
+    outcome: &mut Outcome,
+) -> Result<(), DecideError> {
     let now = record.bring(snapshot, now);
     if record.suspended || asker.is_some_and(|sub| record.sub(sub.as_str()).is_some_and(|sub| sub.suspended)) {
-        return Ok(Outcome::deny(Reason::AccountSuspended));
+        outcome.denied = Some(Reason::AccountSuspended);
+        return Ok(());
     }
     let Some(at) = snapshot.resource(request.resource) else {
-        return Ok(match snapshot.policy.unlisted_resources {
-            UnlistedResources::Deny => Outcome::deny(Reason::UnknownResource),
-            UnlistedResources::Allow => Outcome::default(),
-        });
+        if snapshot.policy.unlisted_resources == UnlistedResources::Deny {
+            outcome.denied = Some(Reason::UnknownResource);
+        }
+        return Ok(());
     };
     let group = snapshot.group(at.group);
     if group.has_concurrency && request.reserve.is_none() && !request.dry_run {
@@ -75,85 +73,92 @@ pub(super) fn decide(
     }
     if !request.dry_run
         && let Some(id) = request.reserve.and_then(|reserve| reserve.id)
-        && let Some(outcome) = replay(record, asker, snapshot, request, (id, at, now))?
+        && let Some(replayed) = replay(record, asker, snapshot, request, (id, at, now))?
     {
-        return Ok(outcome);
+        *outcome = replayed;
+        return Ok(());
     }
 
     let tier = record.tier(snapshot, now);
     let mut parts = parts(record, asker, snapshot, (at, tier, now));
     let mut refused = false;
     for part in &mut parts {
-        part.cost = request.costs.of(&group.limits[usize::from(part.limit)].unit);
+        part.cost = request.costs.of(&part.limit.unit);
         part.refuses = !with_counter(record, part, |counter, part| counter.admits(&part.terms, part.cost, now));
         refused |= part.refuses;
     }
+    outcome.group = Some(at.group);
     if refused {
         if Fault::ChargeBeforeCheck.chosen() {
             for part in parts.iter().filter(|part| !part.refuses) {
                 with_counter(record, part, |counter, part| counter.charge(&part.terms, part.cost, now));
             }
         }
-        return Ok(refusal(record, &parts, at, now));
+        refusal(record, &parts, now, outcome);
+        return Ok(());
     }
-    let mut outcome = Outcome { group: Some(at.group), ..Outcome::default() };
     if !request.dry_run {
-        outcome.reservation = spend(record, asker, snapshot, request, (&mut parts, group, now))?;
+        spend(record, asker, snapshot, (request, now), (&mut parts, outcome))?;
         record.pass_time(now);
     }
-    outcome.limits = states(record, &parts, now);
-    Ok(outcome)
+    outcome.limits.extend(parts.iter().map(|part| state(record, part, now)));
+    Ok(())
 }
 
 /// The limits that take part, in order: the main account's, then those the sub-account has caps for.
-pub(super) fn parts(
+#[inline]
+pub(super) fn parts<'a>(
     record: &Record,
     asker: Asker<'_>,
-    snapshot: &Snapshot,
+    snapshot: &'a Snapshot,
     (at, tier, now): (ResourceAt, usize, i64),
-) -> Parts {
+) -> Parts<'a> {
     let group = snapshot.group(at.group);
     let mut parts = Parts::new();
-    let part = |position: usize, scope, owner, terms| {
-        let limit = &group.limits[position];
-        let key = CounterKey { owner, limit: limit.identity, resource: at.identity };
-        // The validator bounds the limits of a group at 16.
-        let limit_index = position as u8;
-        let position = record.counters.position(key);
-        Part { limit: limit_index, scope, rule: limit.rule, key, terms, cost: 0, position, refuses: false }
-    };
-    for (position, limit) in group.limits.iter().enumerate() {
-        parts.push(part(position, Scope::Account, MAIN_OWNER, record.terms(snapshot, limit, tier, now)));
+    let mut likely = 0;
+    // The validator bounds the limits of a group at 16, so an index fits a byte.
+    for (index, limit) in group.limits.iter().enumerate() {
+        let key = CounterKey { owner: MAIN_OWNER, limit: limit.identity, resource: at.identity };
+        let position = record.counters.position(key, likely);
+        likely = position.map_or(likely, |position| position + 1);
+        let terms = record.terms(snapshot, limit, tier, now);
+        let (index, scope) = (index as u8, Scope::Account);
+        parts.push(Part { limit, index, scope, refuses: false, position, key, cost: 0, terms });
     }
-    if let Some(sub) = asker.and_then(|sub| record.sub(sub.as_str())).filter(|_| !Fault::CapIgnored.chosen()) {
-        for (position, limit) in group.limits.iter().enumerate() {
-            if let Some(cap) = sub.caps.iter().find(|cap| caps(cap, limit)) {
-                parts.push(part(position, Scope::SubAccount, cap.owner, terms_of(limit, cap.quota, tier)));
-            }
-        }
+    let Some(sub) = asker.and_then(|sub| record.sub(sub.as_str())).filter(|_| !Fault::CapIgnored.chosen()) else {
+        return parts;
+    };
+    for (index, limit) in group.limits.iter().enumerate() {
+        let Some(cap) = sub.caps.iter().find(|cap| caps(cap, limit)) else { continue };
+        let key = CounterKey { owner: cap.owner, limit: limit.identity, resource: at.identity };
+        let position = record.counters.position(key, likely);
+        likely = position.map_or(likely, |position| position + 1);
+        let terms = terms_of(limit, cap.quota, tier);
+        let (index, scope) = (index as u8, Scope::SubAccount);
+        parts.push(Part { limit, index, scope, refuses: false, position, key, cost: 0, terms });
     }
     parts
 }
 
 /// Acts on the part's counter, or on an empty one where nothing was ever charged.
 #[inline]
-fn with_counter<R>(record: &mut Record, part: &Part, act: impl FnOnce(&mut Counter, &Part) -> R) -> R {
+fn with_counter<R>(record: &mut Record, part: &Part<'_>, act: impl FnOnce(&mut Counter, &Part<'_>) -> R) -> R {
     match part.position {
         Some(position) => act(record.counters.at(position), part),
-        None => act(&mut Counter::empty(part.rule), part),
+        None => act(&mut Counter::empty(part.limit.rule), part),
     }
 }
 
-pub(super) fn states(record: &mut Record, parts: &Parts, now: i64) -> Limits {
+pub(super) fn states(record: &mut Record, parts: &Parts<'_>, now: i64) -> Limits {
     parts.iter().map(|part| state(record, part, now)).collect()
 }
 
 #[inline]
-fn state(record: &mut Record, part: &Part, now: i64) -> LimitState {
+fn state(record: &mut Record, part: &Part<'_>, now: i64) -> LimitState {
     let reading = with_counter(record, part, |counter, part| counter.read(&part.terms, now));
-    let burst = (is_bucket(part.rule) && part.terms.quota.units().is_some()).then_some(part.terms.burst);
+    let burst = (is_bucket(part.limit.rule) && part.terms.quota.units().is_some()).then_some(part.terms.burst);
     LimitState {
-        limit: part.limit,
+        limit: part.index,
         scope: part.scope,
         refuses: part.refuses,
         quota: part.terms.quota,
@@ -169,7 +174,7 @@ pub(super) fn is_bucket(rule: Rule) -> bool {
 }
 
 /// A refusal costs nothing anywhere: this only reads.
-fn refusal(record: &mut Record, parts: &Parts, at: ResourceAt, now: i64) -> Outcome {
+fn refusal(record: &mut Record, parts: &Parts<'_>, now: i64, outcome: &mut Outcome) {
     let mut blocked = false;
     let mut never = false;
     let mut rate_refuses = false;
@@ -195,26 +200,23 @@ fn refusal(record: &mut Record, parts: &Parts, at: ResourceAt, now: i64) -> Outc
         () if rate_refuses => Reason::QuotaExceeded,
         () => Reason::ConcurrencyExceeded,
     };
-    Outcome {
-        denied: Some(reason),
-        group: Some(at.group),
-        limits: states(record, parts, now),
-        retry_after_ms: retry_after.filter(|_| !blocked && !never),
-        slot_expires_in_ms: slot_expires_in,
-        ..Outcome::default()
-    }
+    outcome.denied = Some(reason);
+    outcome.retry_after_ms = retry_after.filter(|_| !blocked && !never);
+    outcome.slot_expires_in_ms = slot_expires_in;
+    outcome.limits.extend(parts.iter().map(|part| state(record, part, now)));
 }
 
 /// Charges every part and makes the reservation asked for.
 ///
 /// ORDER: all that can fail comes before the first charge.
+#[inline]
 fn spend(
     record: &mut Record,
     asker: Asker<'_>,
     snapshot: &Snapshot,
-    request: &Request<'_>,
-    (parts, group, now): (&mut Parts, &CompiledGroup, i64),
-) -> Result<Option<Held>, DecideError> {
+    (request, now): (&Request<'_>, i64),
+    (parts, outcome): (&mut Parts<'_>, &mut Outcome),
+) -> Result<(), DecideError> {
     let missing = parts.iter().filter(|part| part.position.is_none()).count();
     let held = record.reservations.as_ref().map_or(0, |reservations| reservations.len());
     if record.counters.len() + missing > MAX_COUNTERS_PER_ACCOUNT
@@ -222,7 +224,6 @@ fn spend(
     {
         return Err(DecideError::Capacity);
     }
-    debug_assert!(parts.len() >= group.limits.len());
 
     record.dirty = true;
     if missing > 0 {
@@ -232,7 +233,7 @@ fn spend(
     for part in parts.iter_mut() {
         let position = match part.position {
             Some(position) => position,
-            None => record.counters.push(part.key, Counter::empty(part.rule)),
+            None => record.counters.push(part.key, Counter::empty(part.limit.rule)),
         };
         part.position = Some(position);
         let mark = record.counters.at(position).charge(&part.terms, part.cost, now);
@@ -240,7 +241,10 @@ fn spend(
             charges.push(Charge { key: part.key, cost: part.cost, mark });
         }
     }
-    Ok(request.reserve.map(|reserve| hold(record, asker, snapshot, request, (reserve, charges, now))))
+    if let Some(reserve) = request.reserve {
+        outcome.reservation = Some(hold(record, asker, snapshot, request, (reserve, charges, now)));
+    }
+    Ok(())
 }
 
 fn hold(

@@ -181,14 +181,15 @@ impl Engine {
     /// Errors: as SEMANTICS, sections 4 and 5; nothing was charged then.
     pub fn decide(&self, request: &Request<'_>, now: i64) -> Result<Decision, DecideError> {
         let mut snapshot = self.snapshot.load();
+        let mut outcome = Outcome::default();
         let decided = self.shards.with(request.account, |record, asker| {
             self.catch_up(record, &mut snapshot);
-            decide::decide(record, asker, &snapshot, request, now)
+            decide::decide(record, asker, &snapshot, (request, now), &mut outcome)
         });
-        let outcome = match decided {
-            Some(outcome) => outcome?,
-            None => self.decide_unknown(request, &mut snapshot, now)?,
-        };
+        match decided {
+            Some(decided) => decided?,
+            None => self.decide_unknown(request, &mut snapshot, now, &mut outcome)?,
+        }
         let Outcome { denied, group, limits, retry_after_ms, slot_expires_in_ms, reservation, replayed } = outcome;
         Ok(Decision { snapshot, denied, group, limits, retry_after_ms, slot_expires_in_ms, reservation, replayed })
     }
@@ -199,24 +200,32 @@ impl Engine {
         request: &Request<'_>,
         snapshot: &mut Guard<Arc<Snapshot>>,
         now: i64,
-    ) -> Result<Outcome, DecideError> {
+        outcome: &mut Outcome,
+    ) -> Result<(), DecideError> {
         let id = match self.options.unknown_accounts {
             UnknownAccounts::Deny => None,
             UnknownAccounts::DefaultTier => AccountId::parse(request.account).ok(),
         };
-        let Some(id) = id else { return Ok(Outcome::deny(Reason::UnknownAccount)) };
+        let Some(id) = id else {
+            outcome.denied = Some(Reason::UnknownAccount);
+            return Ok(());
+        };
         let decided = self.shards.with_made(
             &id,
             || Record::new(id.clone(), now),
             |record| {
                 self.catch_up(record, snapshot);
-                let outcome = decide::decide(record, None, snapshot, request, now);
-                (record.dirty, outcome)
+                let decided = decide::decide(record, None, snapshot, (request, now), outcome);
+                (record.dirty, decided)
             },
         );
-        decided
-            .map_err(|AccountsFull| DecideError::Capacity)?
-            .unwrap_or_else(|| Ok(Outcome::deny(Reason::UnknownAccount)))
+        match decided.map_err(|AccountsFull| DecideError::Capacity)? {
+            Some(decided) => decided,
+            None => {
+                outcome.denied = Some(Reason::UnknownAccount);
+                Ok(())
+            }
+        }
     }
 
     /// The true cost of what a reservation stood for; it has ended then.

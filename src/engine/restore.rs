@@ -128,7 +128,7 @@ impl Record {
         self.seen = self.seen.max(usage.seen);
         self.part_set = usage.part_set;
         for (key, counter) in usage.counters {
-            if self.owner_lives(key.owner) && self.counters.position(key).is_none() {
+            if self.owner_lives(key.owner) && self.counters.position(key, 0).is_none() {
                 self.counters.reserve(1);
                 self.counters.push(key, counter);
             }

@@ -66,13 +66,13 @@ impl SlidingWindow {
 
     #[inline]
     pub(super) fn used(&mut self, terms: &Terms, now: i64) -> u128 {
-        self.advance(slot(terms, now));
+        self.bring(terms, now);
         self.total()
     }
 
     #[inline]
     pub(super) fn charge(&mut self, terms: &Terms, cost: u64, now: i64) -> i64 {
-        self.advance(slot(terms, now));
+        self.bring(terms, now);
         if cost > 0 {
             self.amounts.add_to_newest(cost, self.occupied & 1 == 1);
             self.occupied |= 1;
@@ -81,7 +81,7 @@ impl SlidingWindow {
     }
 
     pub(super) fn give_back(&mut self, terms: &Terms, charged_in: i64, amount: u64, now: i64) {
-        self.advance(slot(terms, now));
+        self.bring(terms, now);
         let age = self.newest - charged_in;
         if !(0..SLOTS).contains(&age) || self.occupied >> age & 1 == 0 {
             return;
@@ -119,8 +119,17 @@ impl SlidingWindow {
         1
     }
 
-    /// Forgets the slots that no longer count once `current` is the newest.
+    /// Makes the slot of `now` the newest. A division, so it is left out where `now` is in the newest one already.
     #[inline]
+    fn bring(&mut self, terms: &Terms, now: i64) {
+        let begins = self.newest.wrapping_mul(terms.window_ms);
+        let into = (SLOTS * now).wrapping_sub(begins);
+        if !(0..terms.window_ms).contains(&into) {
+            self.advance(slot(terms, now));
+        }
+    }
+
+    /// Forgets the slots that no longer count once `current` is the newest.
     fn advance(&mut self, current: i64) {
         let steps = current - self.newest;
         if steps <= 0 {
