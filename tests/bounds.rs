@@ -55,6 +55,51 @@ fn a_full_table_of_reservations_refuses_the_next_and_charges_nothing() {
 
 #[test]
 fn a_full_table_of_counters_refuses_what_would_need_another() {
+    let engine = engine(&wide_policy(), Options::default());
+    engine.put_main(&account("a"), MainFacts::created(NOW)).unwrap();
+    let costs = Costs::default();
+    let decide = |resource: &str| {
+        let request = Request { account: "a", resource, costs: &costs, reserve: None, dry_run: false };
+        engine.decide(&request, NOW).map(|decision| decision.allowed())
+    };
+
+    for number in 0..MAX_COUNTERS_PER_ACCOUNT / 16 {
+        assert_eq!(decide(&format!("r{}-{}", number / 1_024, number % 1_024)), Ok(true), "{number}");
+    }
+
+    assert_eq!(decide("r4-0"), Err(DecideError::Capacity));
+    assert_eq!(engine.status("a", "r4-0", NOW).unwrap().limits[0].used, 0);
+    assert_eq!(decide("r0-0"), Ok(true));
+    // The longest window is 16 s: once all is empty, the counters make room.
+    let later = Request { account: "a", resource: "r4-0", costs: &costs, reserve: None, dry_run: false };
+    assert!(engine.decide(&later, NOW + 17_000).unwrap().allowed());
+    assert_eq!(engine.status("a", "r4-0", NOW + 17_000).unwrap().limits[0].used, 1);
+}
+
+#[test]
+fn a_counter_that_a_reservation_refers_to_makes_no_room() {
+    let engine = engine(&wide_policy(), Options::default());
+    engine.put_main(&account("a"), MainFacts::created(NOW)).unwrap();
+    let costs = Costs::default();
+    let reserve = Some(Reserve { id: Some("kept"), ttl_ms: None });
+    let kept = Request { account: "a", resource: "r0-0", costs: &costs, reserve, dry_run: false };
+    let held = engine.decide(&kept, NOW).unwrap().reservation.unwrap();
+    for number in 1..MAX_COUNTERS_PER_ACCOUNT / 16 {
+        let resource = format!("r{}-{}", number / 1_024, number % 1_024);
+        let request = Request { account: "a", resource: &resource, costs: &costs, reserve: None, dry_run: false };
+        assert!(engine.decide(&request, NOW).unwrap().allowed());
+    }
+
+    let another = Request { account: "a", resource: "r4-0", costs: &costs, reserve: None, dry_run: false };
+    assert!(engine.decide(&another, NOW + 17_000).unwrap().allowed());
+    engine.settle(&held.handle, &Amounts::new(Some(3), None, []), NOW + 17_000).unwrap();
+
+    let used = engine.status("a", "r0-0", NOW + 17_000).unwrap().limits[0].used;
+    assert_eq!(used, 2, "the settle found its counter and charged the difference");
+}
+
+/// Five groups of 1,024 resources with a bucket each, by 16 limits.
+fn wide_policy() -> String {
     let mut policy =
         String::from("schema: quotagate.policy/v1\nname: wide\ndefault_tier: free\ntiers: [{id: free}]\ngroups:\n");
     for group in 0..5 {
@@ -70,21 +115,7 @@ fn a_full_table_of_counters_refuses_what_would_need_another() {
                 .unwrap();
         }
     }
-    let engine = engine(&policy, Options::default());
-    engine.put_main(&account("a"), MainFacts::created(NOW)).unwrap();
-    let costs = Costs::default();
-    let decide = |resource: &str| {
-        let request = Request { account: "a", resource, costs: &costs, reserve: None, dry_run: false };
-        engine.decide(&request, NOW).map(|decision| decision.allowed())
-    };
-
-    for number in 0..MAX_COUNTERS_PER_ACCOUNT / 16 {
-        assert_eq!(decide(&format!("r{}-{}", number / 1_024, number % 1_024)), Ok(true), "{number}");
-    }
-
-    assert_eq!(decide("r4-0"), Err(DecideError::Capacity));
-    assert_eq!(engine.status("a", "r4-0", NOW).unwrap().limits[0].used, 0);
-    assert_eq!(decide("r0-0"), Ok(true));
+    policy
 }
 
 #[test]

@@ -1,160 +1,38 @@
-//! A record's usage as bytes, and back (the layout of the counter store).
-//!
-//! One account is one value. One that outgrows [`PART_BYTES`] is split: its parts are written under the set (0 or 1)
-//! that the header does not name, and the header last. ORDER: so a header that is there always names parts that are
-//! whole, and a reservation is stored with its charges or not at all.
+//! The pieces of a record's usage as bytes, and back.
 
-use super::counters::CounterKey;
-use super::record::Record;
+use super::counters::{CounterKey, Counters};
 use super::request::{Amounts, Costs};
-use super::reservations::{Charge, Reservation, Reservations, State};
+use super::reservations::{Charge, Reservation, State};
 use super::wire::{Reader, Writer};
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::limits::{Concurrency, Counter, FixedWindow, Mark, SlidingWindow, TokenBucket};
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
-/// Layout of the values; a reader refuses any other.
-const VERSION: u8 = 1;
-/// Largest value that is written.
-pub const PART_BYTES: usize = 48 * 1024;
-
-const SINGLE: u8 = 0;
-const SPLIT: u8 = 1;
-
-/// The key-value pairs that stand for a record now, in the order in which they must be written.
-pub(super) fn encode(record: &mut Record) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let body = body(record);
-    let key = record.id.as_str().as_bytes().to_vec();
-    if body.len() <= PART_BYTES {
-        let mut value = Writer::with_capacity(body.len() + 2);
-        value.byte(VERSION);
-        value.byte(SINGLE);
-        value.raw(&body);
-        return vec![(key, value.finish())];
-    }
-    record.part_set ^= 1;
-    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = body
-        .chunks(PART_BYTES)
-        .zip(0u32..)
-        .map(|(part, number)| (part_key(&key, record.part_set, number), part.to_vec()))
-        .collect();
-    let mut header = Writer::with_capacity(16);
-    header.byte(VERSION);
-    header.byte(SPLIT);
-    header.byte(record.part_set);
-    header.unsigned(pairs.len() as u128);
-    header.unsigned(body.len() as u128);
-    header.raw(&checksum(&body).to_be_bytes());
-    pairs.push((key, header.finish()));
-    pairs
-}
-
-fn part_key(id: &[u8], set: u8, number: u32) -> Vec<u8> {
-    let mut key = id.to_vec();
-    // No account id holds a zero byte, so a part's key is no account's.
-    key.push(0);
-    key.push(set);
-    key.extend(number.to_be_bytes());
-    key
-}
-
-/// The store checks each value on its own; this checks that parts belong together.
-fn checksum(bytes: &[u8]) -> u64 {
-    use sha2::Digest;
-    let digest = sha2::Sha256::digest(bytes);
-    digest.iter().take(8).fold(0, |sum, &byte| sum << 8 | u64::from(byte))
-}
-
-/// What a stored key and value are.
-pub(super) enum Piece<'a> {
-    Whole { account: &'a str, body: &'a [u8] },
-    Header { account: &'a str, set: u8, parts: u32, bytes: usize, checksum: u64 },
-    Part { account: &'a str, set: u8, number: u32, bytes: &'a [u8] },
-}
-
-/// None: not a piece of any record.
-pub(super) fn piece<'a>(key: &'a [u8], value: &'a [u8]) -> Option<Piece<'a>> {
-    if let Some(zero) = key.iter().position(|&byte| byte == 0) {
-        let account = std::str::from_utf8(&key[..zero]).ok()?;
-        let (&set, number) = key[zero + 1..].split_first()?;
-        return Some(Piece::Part { account, set, number: u32::from_be_bytes(number.try_into().ok()?), bytes: value });
-    }
-    let account = std::str::from_utf8(key).ok()?;
-    let mut reader = Reader::new(value);
-    match (reader.byte()?, reader.byte()?) {
-        (VERSION, SINGLE) => Some(Piece::Whole { account, body: reader.rest() }),
-        (VERSION, SPLIT) => Some(Piece::Header {
-            account,
-            set: reader.byte()?,
-            parts: u32::try_from(reader.unsigned()?).ok()?,
-            bytes: usize::try_from(reader.unsigned()?).ok()?,
-            checksum: u64::from_be_bytes(reader.take(8)?.try_into().ok()?),
-        }),
-        _ => None,
+pub(super) fn write_counters(to: &mut Writer, counters: &Counters) {
+    to.unsigned(counters.len() as u128);
+    for (key, counter) in counters.iter() {
+        write_key(to, *key);
+        write_counter(to, counter);
     }
 }
 
-/// Whether split parts are the ones that their header was written for.
-pub(super) fn parts_match(body: &[u8], bytes: usize, expected: u64) -> bool {
-    body.len() == bytes && checksum(body) == expected
+/// None: the bytes are not counters.
+pub(super) fn read_counters(from: &mut Reader<'_>) -> Option<Vec<(CounterKey, Counter)>> {
+    (0..from.length()?).map(|_| Some((read_key(from)?, read_counter(from)?))).collect()
 }
 
-/// A record's usage, read back.
-pub(super) struct Usage {
-    pub created_at: i64,
-    pub seen: i64,
-    /// The set of parts that must not be overwritten next.
-    pub part_set: u8,
-    pub counters: Vec<(CounterKey, Counter)>,
-    pub reservations: Option<Box<Reservations>>,
+pub(super) fn write_reservations(to: &mut Writer, list: &[(u32, &Reservation)]) {
+    to.unsigned(list.len() as u128);
+    for (slot, reservation) in list {
+        to.unsigned(u128::from(*slot));
+        write_reservation(to, reservation);
+    }
 }
 
-fn body(record: &Record) -> Vec<u8> {
-    let mut to = Writer::with_capacity(128);
-    to.signed(record.created_at);
-    to.signed(record.seen);
-    to.unsigned(record.counters.len() as u128);
-    for (key, counter) in record.counters.iter() {
-        write_key(&mut to, *key);
-        write_counter(&mut to, counter);
-    }
-    match &record.reservations {
-        None => to.byte(0),
-        Some(reservations) => {
-            to.byte(1);
-            to.unsigned(u128::from(reservations.last_number()));
-            to.unsigned(reservations.len() as u128);
-            for (slot, reservation) in reservations.iter() {
-                to.unsigned(u128::from(slot));
-                write_reservation(&mut to, reservation);
-            }
-        }
-    }
-    to.finish()
-}
-
-/// None: the bytes are not a record of this layout.
-pub(super) fn decode(body: &[u8]) -> Option<Usage> {
-    let mut from = Reader::new(body);
-    let created_at = from.signed()?;
-    let seen = from.signed()?;
-    let mut counters = Vec::new();
-    for _ in 0..from.length()? {
-        counters.push((read_key(&mut from)?, read_counter(&mut from)?));
-    }
-    let mut reservations = None;
-    if from.byte()? == 1 {
-        let mut table = Reservations::default();
-        table.continue_from(u64::try_from(from.unsigned()?).ok()?);
-        for _ in 0..from.length()? {
-            let slot = from.small()?;
-            table.restore(slot, read_reservation(&mut from)?)?;
-        }
-        table.close_gaps();
-        reservations = Some(Box::new(table));
-    }
-    from.is_empty().then_some(Usage { created_at, seen, part_set: 0, counters, reservations })
+/// Each with its slot. None: the bytes are not reservations.
+pub(super) fn read_reservations(from: &mut Reader<'_>) -> Option<Vec<(u32, Reservation)>> {
+    (0..from.length()?).map(|_| Some((from.small()?, read_reservation(from)?))).collect()
 }
 
 fn write_key(to: &mut Writer, key: CounterKey) {

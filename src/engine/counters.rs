@@ -7,6 +7,9 @@ use hashbrown::HashMap;
 /// Above this many a record keeps an index; up to it a scan is faster.
 const SCAN_UP_TO: usize = 32;
 
+/// A sweep looks at every counter, so a full table that stays full must not ask for one at every request.
+const SWEEP_EVERY_MS: i64 = 1_000;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct CounterKey {
     /// [`crate::domain::account::MAIN_OWNER`], or the cap whose counter it is.
@@ -20,7 +23,13 @@ pub(crate) struct CounterKey {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     list: Vec<(CounterKey, Counter)>,
-    index: Option<Box<HashMap<CounterKey, u32, RandomState>>>,
+    index: Option<Box<Index>>,
+}
+
+#[derive(Debug)]
+struct Index {
+    positions: HashMap<CounterKey, u32, RandomState>,
+    swept_at: i64,
 }
 
 impl Counters {
@@ -38,7 +47,7 @@ impl Counters {
     fn search(&self, key: CounterKey) -> Option<u32> {
         match &self.index {
             None => self.list.iter().zip(0u32..).find(|((found, _), _)| *found == key).map(|(_, position)| position),
-            Some(index) => index.get(&key).copied(),
+            Some(index) => index.positions.get(&key).copied(),
         }
     }
 
@@ -72,7 +81,7 @@ impl Counters {
         let position = self.list.len() as u32;
         self.list.push((key, counter));
         if let Some(index) = &mut self.index {
-            index.insert(key, position);
+            index.positions.insert(key, position);
         } else if self.list.len() > SCAN_UP_TO {
             self.reindex();
         }
@@ -88,8 +97,21 @@ impl Counters {
     }
 
     fn reindex(&mut self) {
-        self.index = (self.list.len() > SCAN_UP_TO)
-            .then(|| Box::new(self.list.iter().zip(0u32..).map(|((key, _), position)| (*key, position)).collect()));
+        let swept_at = self.index.as_ref().map_or(i64::MIN, |index| index.swept_at);
+        self.index = (self.list.len() > SCAN_UP_TO).then(|| {
+            let positions = self.list.iter().zip(0u32..).map(|((key, _), position)| (*key, position)).collect();
+            Box::new(Index { positions, swept_at })
+        });
+    }
+
+    /// Whether it is time to look for counters to drop again; at most once a second.
+    pub fn begin_sweep(&mut self, now: i64) -> bool {
+        let Some(index) = &mut self.index else { return false };
+        let due = now.saturating_sub(SWEEP_EVERY_MS) >= index.swept_at;
+        if due {
+            index.swept_at = now;
+        }
+        due
     }
 }
 

@@ -217,7 +217,13 @@ fn spend(
     (request, now): (&Request<'_>, i64),
     (parts, outcome): (&mut Parts<'_>, &mut Outcome),
 ) -> Result<(), DecideError> {
-    let missing = parts.iter().filter(|part| part.position.is_none()).count();
+    let mut missing = parts.iter().filter(|part| part.position.is_none()).count();
+    if record.counters.len() + missing > MAX_COUNTERS_PER_ACCOUNT && record.sweep_idle(snapshot, now) {
+        for part in parts.iter_mut() {
+            part.position = record.counters.position(part.key, 0);
+        }
+        missing = parts.iter().filter(|part| part.position.is_none()).count();
+    }
     let held = record.reservations.as_ref().map_or(0, |reservations| reservations.len());
     if record.counters.len() + missing > MAX_COUNTERS_PER_ACCOUNT
         || (request.reserve.is_some() && held >= MAX_RESERVATIONS_PER_ACCOUNT)

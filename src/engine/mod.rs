@@ -18,6 +18,7 @@ mod reservations;
 mod restore;
 mod shards;
 mod snapshot;
+mod stored;
 mod usage;
 mod way_out;
 mod wire;
@@ -25,7 +26,6 @@ mod wire;
 pub use answer::{
     DecideError, Decision, EndError, Ended, Held, LimitState, Limits, Reason, Scope, Status, StatusError,
 };
-pub use codec::PART_BYTES;
 pub use explain::{Explanation, LimitExplained, Outcome as SourceOutcome, Source, SourceKind};
 pub use handle::Handle;
 pub use identities::{Identities, IdentitiesRecord};
@@ -34,6 +34,7 @@ pub use reservations::How;
 pub use restore::{RestoreReport, Restorer};
 pub use shards::AccountsFull;
 pub use snapshot::Snapshot;
+pub use stored::{Group, PART_BYTES};
 pub use usage::{ReservationView, ResetWhat, UsageRow};
 pub use way_out::{Ascent, WayOut};
 
@@ -330,20 +331,25 @@ impl Engine {
         })
     }
 
-    /// Hands every changed record's stored form to `take`: the account, and pairs to be written in their order.
+    /// Hands what must be stored of every changed record to `take`: what is of one account is written together.
     ///
-    /// Returns how many records there were. The pairs are absolute states, so writing them again is harmless.
-    pub fn drain_dirty(&self, mut take: impl FnMut(&AccountId, Vec<(Vec<u8>, Vec<u8>)>)) -> usize {
+    /// Returns how many records there were. What is written is absolute, so writing it again is harmless.
+    pub fn drain_dirty(&self, mut take: impl FnMut(&AccountId, Group)) -> usize {
         self.shards.drain_dirty(|record| {
-            let pairs = codec::encode(record);
-            take(&record.id, pairs);
+            let group = stored::encode(record);
+            take(&record.id, group);
         })
     }
 
     /// Marks records as changed again, after what [`Self::drain_dirty`] gave could not be written.
     pub fn mark_dirty(&self, accounts: &[AccountId]) {
         for account in accounts {
-            self.shards.with_main(account.as_str(), |record| record.dirty = true);
+            self.shards.with_main(account.as_str(), |record| {
+                record.dirty = true;
+                if let Some(reservations) = &mut record.reservations {
+                    reservations.touch_all();
+                }
+            });
         }
     }
 

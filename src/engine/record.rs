@@ -1,8 +1,9 @@
 //! Everything of one main account: facts, tier, counters of it and of its sub-accounts' caps, reservations.
 
-use super::counters::Counters;
+use super::counters::{CounterKey, Counters};
 use super::reservations::Reservations;
 use super::snapshot::{CompiledLimit, Snapshot};
+use super::stored::Parts;
 use crate::domain::account::{Cap, MAIN_OWNER, MainFacts, Override, Pin, SubFacts};
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::ledger::Timeline;
@@ -12,7 +13,7 @@ use crate::limits::Terms;
 use crate::policy::resolve::burst_for;
 use crate::policy::tiers::{self, Standing, TierFacts};
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 /// INVARIANT: all access is under the lock of the record's shard, so a reservation and its charges change together.
 #[derive(Debug)]
@@ -30,8 +31,8 @@ pub(crate) struct Record {
     pub dirty: bool,
     /// Stands in its shard's list of dirty records.
     pub queued: bool,
-    /// Which of the two sets of parts its stored form used last.
-    pub part_set: u8,
+    /// The parts of its stored form, where that is split.
+    pub stored_parts: Option<Box<Parts>>,
     facts: Option<Box<Facts>>,
     pub counters: Counters,
     pub reservations: Option<Box<Reservations>>,
@@ -59,7 +60,7 @@ impl Record {
             suspended: false,
             dirty: false,
             queued: false,
-            part_set: 0,
+            stored_parts: None,
             facts: None,
             counters: Counters::default(),
             reservations: None,
@@ -131,6 +132,44 @@ impl Record {
         {
             self.dirty = true;
         }
+    }
+
+    /// Drops counters without usage that no reservation refers to, to make room.
+    ///
+    /// Returns whether any was dropped; positions found before are stale then.
+    #[cold]
+    pub fn sweep_idle(&mut self, snapshot: &Snapshot, now: i64) -> bool {
+        if !self.counters.begin_sweep(now) {
+            return false;
+        }
+        let tier = self.tier(snapshot, now);
+        let mut counters = std::mem::take(&mut self.counters);
+        let referred: HashSet<CounterKey, RandomState> = self
+            .reservations
+            .iter()
+            .flat_map(|reservations| reservations.iter())
+            .flat_map(|(_, reservation)| reservation.charges.iter().map(|charge| charge.key))
+            .collect();
+        let facts = self.facts.as_deref();
+        let caps: HashMap<u64, &Cap, RandomState> = facts
+            .iter()
+            .flat_map(|facts| facts.subs.values())
+            .flat_map(|sub| sub.caps.iter().map(|cap| (cap.owner, cap)))
+            .collect();
+        let before = counters.len();
+        counters.retain(|(key, counter)| {
+            let Some(limit) = snapshot.limit_of(key.limit) else { return false };
+            let terms = match (key.owner, caps.get(&key.owner)) {
+                (MAIN_OWNER, _) => self.terms(snapshot, limit, tier, now),
+                (_, Some(cap)) => terms_of(limit, cap.quota, tier),
+                (_, None) => return true,
+            };
+            referred.contains(key) || !counter.is_idle(&terms, now)
+        });
+        let dropped = counters.len() < before;
+        self.counters = counters;
+        self.dirty |= dropped;
+        dropped
     }
 
     /// Whether the record has already been used with a newer snapshot than this one.

@@ -12,6 +12,9 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
 
+/// How many slots are stored together.
+pub(super) const BUCKET_SLOTS: usize = 8;
+
 /// How a reservation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum How {
@@ -91,9 +94,41 @@ pub(crate) struct Reservations {
     by_id: HashMap<CompactString, u32, RandomState>,
     due: BTreeSet<(i64, u32)>,
     last_number: u64,
+    /// Buckets that changed since they were last handed to the store.
+    touched: BTreeSet<u32>,
 }
 
 impl Reservations {
+    /// Slots, free ones among them.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub fn buckets(&self) -> u32 {
+        self.slots.len().div_ceil(BUCKET_SLOTS) as u32
+    }
+
+    /// Those of one bucket, each with its slot.
+    pub fn bucket(&self, bucket: u32) -> impl Iterator<Item = (u32, &Reservation)> {
+        let from = (bucket as usize * BUCKET_SLOTS).min(self.slots.len());
+        let to = (from + BUCKET_SLOTS).min(self.slots.len());
+        self.slots[from..to].iter().zip(from as u32..).filter_map(|(entry, slot)| Some((slot, entry.as_deref()?)))
+    }
+
+    /// The buckets that changed since the last call.
+    pub fn take_touched(&mut self) -> BTreeSet<u32> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// After a write that failed: all is to be written again.
+    pub fn touch_all(&mut self) {
+        self.touched = (0..self.buckets()).collect();
+    }
+
+    fn touch(&mut self, slot: u32) {
+        self.touched.insert(slot / BUCKET_SLOTS as u32);
+    }
+
     pub fn len(&self) -> usize {
         self.due.len()
     }
@@ -141,6 +176,7 @@ impl Reservations {
             self.by_id.insert(id.clone(), slot);
         }
         self.slots[slot as usize] = Some(Box::new(reservation));
+        self.touch(slot);
         slot
     }
 
@@ -179,6 +215,7 @@ impl Reservations {
         }
         reservation.state = state;
         self.due.insert((reservation.due(), slot));
+        self.touch(slot);
     }
 
     pub fn renew(&mut self, slot: u32, expires_at: i64, counters: &mut Counters) {
@@ -188,6 +225,7 @@ impl Reservations {
         reservation.expires_at = expires_at;
         self.due.insert((expires_at, slot));
         take_slots(reservation, slot, counters);
+        self.touch(slot);
     }
 
     /// Ends those whose time has come, forgets those ended long enough ago.
@@ -211,6 +249,7 @@ impl Reservations {
 
     fn forget(&mut self, due: i64, slot: u32) {
         self.due.remove(&(due, slot));
+        self.touch(slot);
         if let Some(reservation) = self.slots[slot as usize].take() {
             self.free.push(slot);
             if let Some(id) = &reservation.id {
@@ -228,6 +267,7 @@ impl Reservations {
         for reservation in self.slots.iter_mut().flatten() {
             reservation.charges.retain(|charge| !gone(charge.key));
         }
+        self.touch_all();
     }
 
     /// Puts the open ones' slots into restored concurrency counters.

@@ -1,27 +1,34 @@
 //! Usage from the store back into the engine, at start.
 
-use super::codec::{self, Piece, Usage};
 use super::record::Record;
+use super::stored::{self, Piece, Usage};
 use super::{Engine, UnknownAccounts};
 use crate::domain::ids::AccountId;
 
-/// Takes the pairs that [`Engine::drain_dirty`] gave, in key order.
+/// Takes what [`Engine::drain_dirty`] gave and the store kept, in key order.
 pub struct Restorer<'e> {
     engine: &'e Engine,
     /// Usage later than this is dropped; None keeps all.
     accept_until: Option<i64>,
-    pending: Option<Pending>,
+    current: Current,
     report: RestoreReport,
+    unwanted: Vec<Vec<u8>>,
 }
 
-struct Pending {
-    account: String,
-    set: u8,
-    parts: u32,
-    next: u32,
-    bytes: usize,
-    checksum: u64,
-    body: Vec<u8>,
+/// What the parts that come next belong to.
+enum Current {
+    Nothing,
+    /// The parts of this account go too.
+    Unwanted {
+        account: String,
+    },
+    Split {
+        account: String,
+        usage: Box<Usage>,
+        chunks: u32,
+        next: u32,
+        counters: Vec<u8>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,7 +36,7 @@ pub struct RestoreReport {
     pub accounts: u64,
     /// Of accounts that do not exist.
     pub unknown: u64,
-    /// Not readable; their usage is lost.
+    /// Not readable; that usage is lost.
     pub damaged: u64,
     /// Later than the clock that was accepted.
     pub dropped: u64,
@@ -39,94 +46,121 @@ pub struct RestoreReport {
 
 impl<'e> Restorer<'e> {
     pub(super) fn new(engine: &'e Engine, accept_until: Option<i64>) -> Self {
-        Self { engine, accept_until, pending: None, report: RestoreReport::default() }
+        let (report, unwanted) = (RestoreReport::default(), Vec::new());
+        Self { engine, accept_until, current: Current::Nothing, report, unwanted }
     }
 
     pub fn record(&mut self, key: &[u8], value: &[u8]) {
-        match codec::piece(key, value) {
-            None => self.report.damaged += 1,
-            Some(Piece::Whole { account, body }) => {
-                self.give_up_pending();
-                self.restore(account, body, 0);
-            }
-            Some(Piece::Header { account, set, parts, bytes, checksum }) => {
-                self.give_up_pending();
-                let account = account.to_owned();
-                self.pending = Some(Pending { account, set, parts, next: 0, bytes, checksum, body: Vec::new() });
-            }
-            Some(Piece::Part { account, set, number, bytes }) => self.part(account, set, number, bytes),
-        }
-    }
-
-    fn part(&mut self, account: &str, set: u8, number: u32, bytes: &[u8]) {
-        let Some(pending) = &mut self.pending else { return };
-        // Parts of the other set, or beyond the last, are left from before.
-        if pending.account != account || pending.set != set || pending.next != number {
-            return;
-        }
-        pending.body.extend_from_slice(bytes);
-        pending.next += 1;
-        if pending.next == pending.parts
-            && let Some(whole) = self.pending.take()
-        {
-            if codec::parts_match(&whole.body, whole.bytes, whole.checksum) {
-                self.restore(&whole.account, &whole.body, whole.set);
-            } else {
-                self.report.damaged += 1;
-            }
-        }
-    }
-
-    fn give_up_pending(&mut self) {
-        if self.pending.take().is_some() {
-            self.report.damaged += 1;
-        }
-    }
-
-    fn restore(&mut self, account: &str, body: &[u8], part_set: u8) {
-        let (Some(usage), Ok(id)) = (codec::decode(body), AccountId::parse(account)) else {
+        let Some((account, piece)) = stored::piece(key, value) else {
             self.report.damaged += 1;
             return;
         };
-        let usage = Usage { part_set, ..usage };
-        self.report.latest_ms = self.report.latest_ms.max(Some(usage.seen));
-        if self.accept_until.is_some_and(|until| usage.seen > until) {
-            self.report.dropped += 1;
-            return;
-        }
-        if self.engine.shards.with_main(id.as_str(), |_| ()).is_none() {
-            match self.engine.options.unknown_accounts {
-                UnknownAccounts::Deny => {
-                    self.report.unknown += 1;
-                    return;
-                }
-                UnknownAccounts::DefaultTier => {
-                    let created_at = usage.created_at;
-                    let made =
-                        self.engine.shards.with_made(&id, || Record::new(id.clone(), created_at), |_| (true, ()));
-                    if made.is_err() {
-                        self.report.damaged += 1;
-                        return;
-                    }
+        match piece {
+            None => {
+                self.close();
+                self.report.damaged += 1;
+            }
+            Some(Piece::Whole(usage)) => {
+                self.close();
+                if self.wanted(account, &usage, key) {
+                    self.take(account, usage);
                 }
             }
+            Some(Piece::Header(usage, chunks)) => {
+                self.close();
+                if self.wanted(account, &usage, key) {
+                    let (account, usage) = (account.to_owned(), Box::new(usage));
+                    self.current = Current::Split { account, usage, chunks, next: 0, counters: Vec::new() };
+                }
+            }
+            Some(part @ (Piece::Chunk(..) | Piece::Bucket(..))) => self.part(account, part, key),
         }
-        self.engine.shards.with_main(id.as_str(), |record| record.take_usage(usage));
-        self.report.accounts += 1;
     }
 
-    /// What was restored and what was not.
+    fn part(&mut self, account: &str, part: Piece<'_>, key: &[u8]) {
+        match (&mut self.current, part) {
+            (Current::Split { account: owner, next, counters, .. }, Piece::Chunk(number, bytes))
+                if owner == account && *next == number =>
+            {
+                counters.extend_from_slice(bytes);
+                *next += 1;
+            }
+            (Current::Split { account: owner, usage, .. }, Piece::Bucket(number, bytes)) if owner == account => {
+                if usage.add_bucket(number, bytes).is_none() {
+                    self.report.damaged += 1;
+                }
+            }
+            (Current::Unwanted { account: owner }, _) if owner == account => self.unwanted.push(key.to_vec()),
+            // Its header is damaged or gone.
+            _ => self.report.damaged += 1,
+        }
+    }
+
+    /// Whether the account's usage is to be taken; its keys are noted where it is not.
+    fn wanted(&mut self, account: &str, usage: &Usage, key: &[u8]) -> bool {
+        self.report.latest_ms = self.report.latest_ms.max(Some(usage.seen));
+        let late = self.accept_until.is_some_and(|until| usage.seen > until);
+        let stranger = self.engine.options.unknown_accounts == UnknownAccounts::Deny
+            && self.engine.shards.with_main(account, |_| ()).is_none();
+        self.report.dropped += u64::from(late);
+        self.report.unknown += u64::from(stranger && !late);
+        if late || stranger {
+            self.unwanted.push(key.to_vec());
+            self.current = Current::Unwanted { account: account.to_owned() };
+        }
+        !late && !stranger
+    }
+
+    /// The account that came before has no more parts.
+    fn close(&mut self) {
+        let Current::Split { account, mut usage, chunks, next, counters } =
+            std::mem::replace(&mut self.current, Current::Nothing)
+        else {
+            return;
+        };
+        if next != chunks || usage.add_counters(&counters).is_none() {
+            self.report.damaged += 1;
+            return;
+        }
+        if let Some(table) = &mut usage.reservations {
+            table.close_gaps();
+        }
+        self.take(&account, *usage);
+    }
+
+    fn take(&mut self, account: &str, usage: Usage) {
+        let Ok(id) = AccountId::parse(account) else {
+            self.report.damaged += 1;
+            return;
+        };
+        let created_at = usage.created_at;
+        let taken = self.engine.shards.with_made(
+            &id,
+            || Record::new(id.clone(), created_at),
+            |record| {
+                record.take_usage(usage);
+                (true, ())
+            },
+        );
+        match taken {
+            Ok(Some(())) => self.report.accounts += 1,
+            Ok(None) | Err(_) => self.report.damaged += 1,
+        }
+    }
+
+    /// What was restored and what was not, and the keys that the store should forget: usage that was dropped must not
+    /// come back at a later start.
     #[must_use]
-    pub fn finish(mut self) -> RestoreReport {
-        self.give_up_pending();
-        self.report
+    pub fn finish(mut self) -> (RestoreReport, Vec<Vec<u8>>) {
+        self.close();
+        (self.report, self.unwanted)
     }
 }
 
 impl Record {
     fn take_usage(&mut self, usage: Usage) {
         self.seen = self.seen.max(usage.seen);
-        self.part_set = usage.part_set;
+        self.stored_parts = usage.parts;
         for (key, counter) in usage.counters {
             if self.owner_lives(key.owner) && self.counters.position(key, 0).is_none() {
                 self.counters.reserve(1);

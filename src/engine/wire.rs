@@ -50,10 +50,6 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
-    pub fn rest(self) -> &'a [u8] {
-        self.0
-    }
-
     pub fn byte(&mut self) -> Option<u8> {
         let (&byte, rest) = self.0.split_first()?;
         self.0 = rest;

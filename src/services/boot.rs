@@ -78,7 +78,9 @@ fn restore_usage(
 ) -> Result<RestoreReport, Error> {
     let mut restorer = engine.restorer(accept_until);
     let damaged = counters.for_each(&mut |key, value| restorer.record(key, value))?;
-    let report = restorer.finish();
+    let (report, unwanted) = restorer.finish();
+    // What was dropped now must not come back at a later start.
+    counters.remove(&unwanted)?;
     Ok(RestoreReport { damaged: report.damaged + damaged, ..report })
 }
 

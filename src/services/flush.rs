@@ -111,16 +111,16 @@ impl Shared {
     fn write(&self) -> Result<(), StoreError> {
         let begun = Instant::now();
         let mut accounts: Vec<AccountId> = Vec::new();
-        let mut batch = Vec::new();
-        self.engine.drain_dirty(|account, pairs| {
+        let mut groups = Vec::new();
+        self.engine.drain_dirty(|account, group| {
             accounts.push(account.clone());
-            batch.extend(pairs);
+            groups.push(group);
         });
         gauge!("quotagate_flush_dirty_records").set(accounts.len() as f64);
-        if batch.is_empty() {
+        if groups.is_empty() {
             return Ok(());
         }
-        let written = self.store.put_batch(&batch);
+        let written = self.store.put_groups(groups);
         if written.is_err() {
             self.engine.mark_dirty(&accounts);
         }

@@ -99,7 +99,14 @@ impl Runner {
     ///
     /// `stored` keeps what was written so far; it is brought up to date first.
     pub fn rebuild(&mut self, stored: &mut BTreeMap<Vec<u8>, Vec<u8>>) -> Result<(), BadLine> {
-        self.engine.drain_dirty(|_, pairs| stored.extend(pairs));
+        self.engine.drain_dirty(|_, group| {
+            for (key, value) in group {
+                match value {
+                    Some(value) => stored.insert(key, value),
+                    None => stored.remove(&key),
+                };
+            }
+        });
         let before = self.engine.snapshot();
         let policy = Arc::clone(&before.policy);
         self.engine = Engine::with_identities(policy, self.revision, &self.engine.identities(), Options::default());
@@ -111,7 +118,7 @@ impl Runner {
         for (key, value) in stored.iter() {
             restorer.record(key, value);
         }
-        match restorer.finish() {
+        match restorer.finish().0 {
             report if report.damaged == 0 && report.unknown == 0 => Ok(()),
             report => Err(BadLine::new(format!("usage did not come back whole: {report:?}"))),
         }

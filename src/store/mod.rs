@@ -53,6 +53,9 @@ pub trait AdminStore: Send + Sync {
     fn audit(&self, filter: &AuditFilter, after: Option<AuditCursor>, limit: usize) -> Result<AuditPage, StoreError>;
 }
 
+/// Keys with their new values, None to remove one.
+pub type CounterGroup = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
 /// Counters, reservations and history: opaque bytes by key, absolute states, written behind.
 pub trait CounterStore: Send + Sync {
     /// Writes the records and hands them to the operating system: they outlive a kill, not yet a power cut.
@@ -61,6 +64,9 @@ pub trait CounterStore: Send + Sync {
     /// Errors: a value above [`MAX_COUNTER_BYTES`] (then nothing is written), or the backend failed; writing the
     /// same batch again is harmless.
     fn put_batch(&self, batch: &[(Vec<u8>, Vec<u8>)]) -> Result<(), StoreError>;
+
+    /// The same, but what is in one group is written together or not at all; None removes a record.
+    fn put_groups(&self, groups: Vec<CounterGroup>) -> Result<(), StoreError>;
 
     fn remove(&self, keys: &[Vec<u8>]) -> Result<(), StoreError>;
 

@@ -3,7 +3,7 @@
 use crate::harness::Plane;
 use quotagate::engine::{Costs, Engine, Request};
 use quotagate::services::flush::Flusher;
-use quotagate::store::{CounterStore, StoreError};
+use quotagate::store::{CounterGroup, CounterStore, StoreError};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -22,6 +22,10 @@ impl CounterStore for Slow {
         std::thread::sleep(TAKES);
         charge(&self.engine);
         Ok(())
+    }
+
+    fn put_groups(&self, _: Vec<CounterGroup>) -> Result<(), StoreError> {
+        self.put_batch(&[])
     }
 
     fn remove(&self, _: &[Vec<u8>]) -> Result<(), StoreError> {

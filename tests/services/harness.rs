@@ -94,9 +94,9 @@ impl Plane {
     }
 
     pub fn flush(&self) {
-        let mut batch = Vec::new();
-        self.engine().drain_dirty(|_, pairs| batch.extend(pairs));
-        self.store.put_batch(&batch).unwrap();
+        let mut groups = Vec::new();
+        self.engine().drain_dirty(|_, group| groups.push(group));
+        self.store.put_groups(groups).unwrap();
     }
 
     pub fn engine(&self) -> &Arc<Engine> {

@@ -2,7 +2,7 @@
 
 use super::record::{self, INLINE};
 use super::{guarded, sled_db, sled_failed};
-use crate::store::{MAX_COUNTER_BYTES, StoreError};
+use crate::store::{CounterGroup, MAX_COUNTER_BYTES, StoreError};
 use sled::Db;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +51,26 @@ impl Counters {
         })
     }
 
+    pub(crate) fn put_groups(&self, groups: Vec<CounterGroup>) -> Result<(), StoreError> {
+        let values = groups.iter().flatten().filter_map(|(_, value)| value.as_ref());
+        if let Some(value) = values.clone().find(|value| value.len() > MAX_COUNTER_BYTES) {
+            return Err(StoreError::TooLarge { bytes: value.len(), most: MAX_COUNTER_BYTES });
+        }
+        guarded("the counters", || {
+            for group in groups {
+                match &group[..] {
+                    [(key, Some(value))] => {
+                        let bytes = record::encode(key, INLINE, SCHEMA, &[value]);
+                        self.db.insert(key, bytes).map_err(sled_failed)?;
+                    }
+                    // A batch holds up every other write of the process, so it is for what must stay together.
+                    _ => self.db.apply_batch(together(group)).map_err(sled_failed)?,
+                }
+            }
+            self.db.flush().map(|_| ()).map_err(sled_failed)
+        })
+    }
+
     pub(crate) fn remove(&self, keys: &[Vec<u8>]) -> Result<(), StoreError> {
         guarded("the counters", || {
             for key in keys {
@@ -80,4 +100,18 @@ impl Counters {
             Ok(damaged)
         })
     }
+}
+
+fn together(group: CounterGroup) -> sled::Batch {
+    let mut batch = sled::Batch::default();
+    for (key, value) in group {
+        match value {
+            Some(value) => {
+                let bytes = record::encode(&key, INLINE, SCHEMA, &[&value]);
+                batch.insert(key, bytes);
+            }
+            None => batch.remove(key),
+        }
+    }
+    batch
 }

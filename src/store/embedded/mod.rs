@@ -36,8 +36,8 @@ pub use shared::{Health, OnApply};
 pub use verify::{Area, Finding, VerifyReport, must_hold_store, verify, verify_journal};
 
 use super::{
-    AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, CommitError, CounterStore, Key, MAX_SCAN, ReadOnly,
-    StoreError, StoredAnswer, Table, Ticket, Versioned, ticket,
+    AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, CommitError, CounterGroup, CounterStore, Key, MAX_SCAN,
+    ReadOnly, StoreError, StoredAnswer, Table, Ticket, Versioned, ticket,
 };
 use committer::{Committer, Job};
 use control::{Applied, Control};
@@ -254,6 +254,10 @@ impl AdminStore for EmbeddedStore {
 impl CounterStore for EmbeddedStore {
     fn put_batch(&self, batch: &[(Vec<u8>, Vec<u8>)]) -> Result<(), StoreError> {
         self.counters.put_batch(batch)
+    }
+
+    fn put_groups(&self, groups: Vec<CounterGroup>) -> Result<(), StoreError> {
+        self.counters.put_groups(groups)
     }
 
     fn remove(&self, keys: &[Vec<u8>]) -> Result<(), StoreError> {

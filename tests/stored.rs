@@ -1,0 +1,189 @@
+//! Accounts whose usage outgrows one stored value: what is written piece by piece comes back whole.
+
+use proptest::prelude::*;
+use quotagate::domain::account::MainFacts;
+use quotagate::domain::ids::AccountId;
+use quotagate::engine::{Amounts, Costs, Engine, Handle, Options, Request, Reserve};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const NOW: i64 = 1_750_000_000_000;
+const POLICY: &str = "
+schema: quotagate.policy/v1
+name: stored
+default_tier: free
+tiers: [{id: free}]
+groups:
+  - id: jobs
+    resources: [j]
+    limits:
+      - {id: conn, kind: concurrency, quotas: {free: 100000}}
+      - {id: rpm, unit: requests, window: 1m, quotas: {free: unlimited}}
+      - {id: tpm, unit: tokens, window: 1h, algorithm: token_bucket, quotas: {free: 1000000}}
+";
+
+fn engine() -> Engine {
+    let policy = quotagate::policy::parse(POLICY).expect("the policy is valid").policy;
+    let engine = Engine::new(Arc::new(policy), Options::default());
+    engine.put_main(&AccountId::parse("acme").unwrap(), MainFacts::created(NOW)).unwrap();
+    engine
+}
+
+type Stored = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn store(engine: &Engine, stored: &mut Stored) {
+    engine.drain_dirty(|_, group| {
+        for (key, value) in group {
+            match value {
+                Some(value) => stored.insert(key, value),
+                None => stored.remove(&key),
+            };
+        }
+    });
+}
+
+fn restored(stored: &Stored) -> Engine {
+    let engine = engine();
+    let mut restorer = engine.restorer(None);
+    stored.iter().for_each(|(key, value)| restorer.record(key, value));
+    let (report, unwanted) = restorer.finish();
+    assert_eq!((report.damaged, report.unknown, unwanted.len()), (0, 0, 0));
+    engine
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Reserve { count: usize, ttl_ms: i64 },
+    Settle { which: usize, tokens: u64 },
+    Cancel { which: usize },
+    Renew { which: usize },
+    Wait { ms: i64 },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => (1usize..60, prop_oneof![Just(1_000), Just(60_000), Just(3_600_000)])
+            .prop_map(|(count, ttl_ms)| Step::Reserve { count, ttl_ms }),
+        3 => (any::<usize>(), 0u64..200).prop_map(|(which, tokens)| Step::Settle { which, tokens }),
+        1 => any::<usize>().prop_map(|which| Step::Cancel { which }),
+        1 => any::<usize>().prop_map(|which| Step::Renew { which }),
+        2 => prop_oneof![Just(1), Just(999), Just(60_000), Just(600_000), Just(86_400_000)]
+            .prop_map(|ms| Step::Wait { ms }),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+/// Everything that can be read of the account.
+fn readings(engine: &Engine, handles: &[Handle], now: i64) -> String {
+    let reservations: Vec<_> = handles.iter().map(|handle| engine.reservation(handle, now)).collect();
+    let status = engine.status("acme", "j", now).unwrap();
+    format!("{:?}\n{:?}", status.limits, reservations)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_engine_restored_after_any_steps_reads_as_the_live_one(steps in steps()) {
+        let live = engine();
+        let mut stored = Stored::new();
+        let mut handles: Vec<Handle> = Vec::new();
+        let mut now = NOW;
+        let costs = Costs::new(1, 50, []);
+        for step in steps {
+            let pick = |which: usize| (!handles.is_empty()).then(|| handles[which % handles.len()].clone());
+            match step {
+                Step::Reserve { count, ttl_ms } => {
+                    for _ in 0..count {
+                        let reserve = Some(Reserve { id: None, ttl_ms: Some(ttl_ms) });
+                        let request = Request { account: "acme", resource: "j", costs: &costs, reserve, dry_run: false };
+                        if let Some(held) = live.decide(&request, now).unwrap().reservation {
+                            handles.push(held.handle);
+                        }
+                    }
+                }
+                Step::Settle { which, tokens } => {
+                    pick(which).map(|handle| live.settle(&handle, &Amounts::new(None, Some(tokens), []), now).is_ok());
+                }
+                Step::Cancel { which } => {
+                    pick(which).map(|handle| live.cancel(&handle, now).is_ok());
+                }
+                Step::Renew { which } => {
+                    pick(which).map(|handle| live.renew(&handle, 5_000, now).is_ok());
+                }
+                Step::Wait { ms } => now += ms,
+            }
+            store(&live, &mut stored);
+
+            prop_assert_eq!(readings(&restored(&stored), &handles, now), readings(&live, &handles, now));
+        }
+        store(&live, &mut stored);
+        prop_assert_eq!(readings(&restored(&stored), &handles, now), readings(&live, &handles, now));
+    }
+}
+
+#[test]
+fn a_busy_account_is_written_again_only_where_it_changed() {
+    let engine = engine();
+    let costs = Costs::new(1, 50, []);
+    let decide = |id: &str| {
+        let reserve = Some(Reserve { id: Some(id), ttl_ms: None });
+        let request = Request { account: "acme", resource: "j", costs: &costs, reserve, dry_run: false };
+        engine.decide(&request, NOW).unwrap().reservation.unwrap()
+    };
+    let held: Vec<_> = (0..5_000).map(|number| decide(&format!("job-{number}"))).collect();
+    let mut stored = Stored::new();
+    store(&engine, &mut stored);
+
+    engine.settle(&held[17].handle, &Amounts::default(), NOW).unwrap();
+    let mut written = 0;
+    engine.drain_dirty(|_, group| {
+        written += group.iter().map(|(_, value)| value.as_ref().map_or(0, Vec::len)).sum::<usize>()
+    });
+
+    let all: usize = stored.values().map(Vec::len).sum();
+    assert!(all > 300_000, "{all}");
+    assert!(written < 4_000, "{written} of {all} bytes");
+}
+
+#[test]
+fn after_a_write_that_failed_all_is_written_again() {
+    let engine = engine();
+    let costs = Costs::new(1, 50, []);
+    let decide = || {
+        let reserve = Some(Reserve { id: None, ttl_ms: None });
+        let request = Request { account: "acme", resource: "j", costs: &costs, reserve, dry_run: false };
+        engine.decide(&request, NOW).unwrap().reservation.unwrap().handle
+    };
+    let mut handles: Vec<Handle> = (0..200).map(|_| decide()).collect();
+    let mut stored = Stored::new();
+    store(&engine, &mut stored);
+    handles.push(decide());
+    let mut lost = Vec::new();
+    engine.drain_dirty(|account, _| lost.push(account.clone()));
+
+    engine.mark_dirty(&lost);
+    store(&engine, &mut stored);
+
+    assert_eq!(readings(&restored(&stored), &handles, NOW), readings(&engine, &handles, NOW));
+}
+
+#[test]
+fn usage_that_is_dropped_is_named_so_that_the_store_forgets_it() {
+    let live = engine();
+    let costs = Costs::new(1, 50, []);
+    for _ in 0..200 {
+        let reserve = Some(Reserve { id: None, ttl_ms: None });
+        live.decide(&Request { account: "acme", resource: "j", costs: &costs, reserve, dry_run: false }, NOW).unwrap();
+    }
+    let mut stored = Stored::new();
+    store(&live, &mut stored);
+
+    let accepted = engine();
+    let mut restorer = accepted.restorer(Some(NOW - 1));
+    stored.iter().for_each(|(key, value)| restorer.record(key, value));
+    let (report, unwanted) = restorer.finish();
+
+    assert_eq!((report.dropped, report.accounts), (1, 0));
+    assert_eq!(unwanted, stored.keys().cloned().collect::<Vec<_>>());
+}
