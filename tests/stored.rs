@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use quotagate::domain::account::MainFacts;
 use quotagate::domain::ids::AccountId;
-use quotagate::engine::{Amounts, Costs, Engine, Handle, Options, Request, Reserve};
+use quotagate::engine::{Amounts, Costs, Engine, Handle, Options, Request, Reserve, ResetWhat};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -186,4 +186,53 @@ fn usage_that_is_dropped_is_named_so_that_the_store_forgets_it() {
 
     assert_eq!((report.dropped, report.accounts), (1, 0));
     assert_eq!(unwanted, stored.keys().cloned().collect::<Vec<_>>());
+}
+
+/// Holds so many reservations; `count` above 64 makes an account that is stored in pieces.
+fn hold(engine: &Engine, count: usize) {
+    let costs = Costs::new(1, 50, []);
+    for _ in 0..count {
+        let reserve = Some(Reserve { id: None, ttl_ms: None });
+        engine
+            .decide(&Request { account: "acme", resource: "j", costs: &costs, reserve, dry_run: false }, NOW)
+            .unwrap();
+    }
+}
+
+#[test]
+fn the_last_reset_is_stored_with_the_usage_whole_and_in_pieces() {
+    for count in [1, 200] {
+        let engine = engine();
+        hold(&engine, count);
+        assert_eq!(engine.reset_usage("acme", ResetWhat::default(), 900), Some(2));
+        assert_eq!(engine.reset_usage("acme", ResetWhat::default(), 7), Some(0));
+        let mut stored = Stored::new();
+        store(&engine, &mut stored);
+
+        assert_eq!((stored.len() > 1, restored(&stored).last_reset("acme")), (count > 64, Some(900)));
+    }
+}
+
+#[test]
+fn usage_stored_before_resets_had_numbers_is_read_as_having_seen_none() {
+    for count in [1, 200] {
+        let engine = engine();
+        hold(&engine, count);
+        let mut stored = Stored::new();
+        store(&engine, &mut stored);
+        let header = stored.get_mut("acme".as_bytes()).unwrap();
+        // The number stands behind version, kind, two times and the number of the next reservation, all but the first
+        // two as groups of seven bits.
+        let mut at = 2;
+        for _ in 0..3 {
+            at += header[at..].iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+        }
+        assert_eq!((header[0], header.remove(at)), (3, 0));
+        header[0] = 2;
+
+        let again = restored(&stored);
+
+        assert_eq!(again.last_reset("acme"), Some(0));
+        assert_eq!(readings(&again, &[], NOW), readings(&engine, &[], NOW));
+    }
 }

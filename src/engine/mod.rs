@@ -171,10 +171,10 @@ impl Engine {
         self.options.most_accounts
     }
 
-    /// The latest time that a main account's record has seen. None: unknown, or it has seen none.
+    /// The number of the last reset of a main account's usage; 0: none. None: there is no such main account.
     #[must_use]
-    pub fn seen(&self, main: &str) -> Option<i64> {
-        self.shards.with_main(main, |record| record.seen).filter(|&seen| seen != i64::MIN)
+    pub fn last_reset(&self, main: &str) -> Option<u64> {
+        self.shards.with_main(main, |record| record.last_reset)
     }
 
     /// Allow or deny; all of it or nothing.
@@ -299,12 +299,15 @@ impl Engine {
 
     /// Forgets the usage of rate limits of a main account; reservations stay, what they charged there is forgotten.
     ///
+    /// Resets have growing numbers, and the last one's is stored with the usage: so it tells which of them it has
+    /// seen. A reset has no time of its own, so that one done again changes no answer.
     /// Returns how many counters were dropped. None: there is no such main account.
-    pub fn reset_usage(&self, main: &str, what: ResetWhat<'_>, now: i64) -> Option<usize> {
+    pub fn reset_usage(&self, main: &str, what: ResetWhat<'_>, number: u64) -> Option<usize> {
         let mut snapshot = self.snapshot.load();
         self.shards.with_main(main, |record| {
             self.catch_up(record, &mut snapshot);
-            record.bring(&snapshot, now);
+            record.keep_up(&snapshot);
+            record.last_reset = record.last_reset.max(number);
             usage::reset(record, &snapshot, what)
         })
     }

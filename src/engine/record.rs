@@ -22,6 +22,8 @@ pub(crate) struct Record {
     pub created_at: i64,
     /// The latest time the record has seen: time never runs backwards in it.
     pub seen: i64,
+    /// The number of the last reset of usage that was done to it; 0: none.
+    pub last_reset: u64,
     /// The cached tier holds while `now < tier_until`, under `generation`.
     tier_until: i64,
     generation: u64,
@@ -54,6 +56,7 @@ impl Record {
             id,
             created_at,
             seen: i64::MIN,
+            last_reset: 0,
             tier_until: i64::MIN,
             generation: 0,
             tier: 0,
@@ -116,13 +119,19 @@ impl Record {
     pub fn bring(&mut self, snapshot: &Snapshot, now: i64) -> i64 {
         let now = now.max(self.seen);
         self.seen = now;
-        if self.generation != snapshot.generation {
-            self.adopt(snapshot);
-        }
+        self.keep_up(snapshot);
         if self.reservations.is_some() {
             self.pass_time(now);
         }
         now
+    }
+
+    /// Drops dead counters; no time passes.
+    #[inline]
+    pub fn keep_up(&mut self, snapshot: &Snapshot) {
+        if self.generation != snapshot.generation {
+            self.adopt(snapshot);
+        }
     }
 
     pub fn pass_time(&mut self, now: i64) {

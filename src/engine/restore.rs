@@ -160,6 +160,7 @@ impl<'e> Restorer<'e> {
 impl Record {
     fn take_usage(&mut self, usage: Usage) {
         self.seen = self.seen.max(usage.seen);
+        self.last_reset = self.last_reset.max(usage.last_reset);
         self.stored_parts = usage.parts;
         for (key, counter) in usage.counters {
             if self.owner_lives(key.owner) && self.counters.position(key, 0).is_none() {

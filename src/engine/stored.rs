@@ -12,8 +12,10 @@ use super::wire::{Reader, Writer};
 use crate::limits::Counter;
 use std::collections::BTreeSet;
 
-/// Layout of the values; a reader refuses any other.
-const VERSION: u8 = 2;
+/// Layout of the values; a reader refuses any newer one.
+const VERSION: u8 = 3;
+/// The layout without the number of the last reset.
+const WITHOUT_RESETS: u8 = 2;
 /// Largest chunk of counters, and largest value of an account that is not split.
 pub const PART_BYTES: usize = 48 * 1024;
 /// Most slots of reservations in an account that is not split.
@@ -121,6 +123,7 @@ fn write_times(to: &mut Writer, record: &Record) {
     to.signed(record.created_at);
     to.signed(record.seen);
     to.unsigned(u128::from(record.reservations.as_ref().map_or(0, |reservations| reservations.last_number() + 1)));
+    to.unsigned(u128::from(record.last_reset));
 }
 
 fn part_key(id: &[u8], kind: u8, number: u32) -> Vec<u8> {
@@ -136,6 +139,7 @@ fn part_key(id: &[u8], kind: u8, number: u32) -> Vec<u8> {
 pub(super) struct Usage {
     pub created_at: i64,
     pub seen: i64,
+    pub last_reset: u64,
     /// None: it is stored whole.
     pub parts: Option<Box<Parts>>,
     pub counters: Vec<(CounterKey, Counter)>,
@@ -168,7 +172,8 @@ pub(super) fn piece<'a>(key: &'a [u8], value: &'a [u8]) -> Option<(&'a str, Opti
 
 fn main_piece(value: &[u8]) -> Option<Piece<'_>> {
     let mut from = Reader::new(value);
-    if from.byte()? != VERSION {
+    let version = from.byte()?;
+    if !matches!(version, WITHOUT_RESETS | VERSION) {
         return None;
     }
     let kind = from.byte()?;
@@ -182,7 +187,8 @@ fn main_piece(value: &[u8]) -> Option<Piece<'_>> {
             Some(table)
         }
     };
-    let mut usage = Usage { created_at, seen, parts: None, counters: Vec::new(), reservations };
+    let last_reset = if version == WITHOUT_RESETS { 0 } else { from.amount()? };
+    let mut usage = Usage { created_at, seen, last_reset, parts: None, counters: Vec::new(), reservations };
     match kind {
         WHOLE => {
             usage.counters = read_counters(&mut from)?;

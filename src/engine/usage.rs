@@ -111,10 +111,12 @@ pub(super) fn reset(record: &mut Record, snapshot: &Snapshot, what: ResetWhat<'_
         }
         !goes
     });
-    if let Some(reservations) = &mut record.reservations {
-        reservations.forget_charges(|key| gone.contains(&key));
+    if !gone.is_empty() {
+        record.dirty = true;
+        if let Some(reservations) = &mut record.reservations {
+            reservations.forget_charges(|key| gone.contains(&key));
+        }
     }
-    record.dirty = true;
     before - record.counters.len()
 }
 

@@ -58,7 +58,7 @@ impl Follower {
     pub fn apply(&self, seq: u64, change: &Changeset) {
         let Some(store) = self.store.upgrade() else { return };
         let touched = Touched::by(change);
-        if let Err(error) = touched.tell(&*store, &self.engine) {
+        if let Err(error) = touched.tell(&*store, &self.engine, seq) {
             tracing::error!(seq, %error, "the engine could not follow a change");
             self.following.0.lock().get_or_insert_with(|| format!("change {seq}: {error}"));
         }
@@ -105,7 +105,7 @@ impl Touched {
         touched
     }
 
-    fn tell(&self, store: &dyn AdminStore, engine: &Engine) -> Result<(), Error> {
+    fn tell(&self, store: &dyn AdminStore, engine: &Engine, seq: u64) -> Result<(), Error> {
         if self.active
             && let Some(active) = read_active(store)?
         {
@@ -120,7 +120,7 @@ impl Touched {
             }
         }
         for row in &self.resets {
-            usage::reset_by(store, engine, row)?;
+            usage::reset_by(engine, seq, row)?;
         }
         Ok(())
     }

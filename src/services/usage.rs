@@ -5,8 +5,7 @@ use super::boot::account_id;
 use super::checks::Checks;
 use super::commit::{Change, Plan};
 use super::records::ResetRecord;
-use super::stored::{self, Stored};
-use super::{Context, Done, Error, Services, keys};
+use super::{Context, Done, Error, Services, keys, stored};
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::policy::Group;
 use crate::engine::{Engine, Explanation, ResetWhat, UsageRow};
@@ -101,43 +100,42 @@ pub(super) fn is_reset(row: &Key) -> bool {
     row.as_bytes().starts_with(keys::usage_resets().as_bytes())
 }
 
-/// Resets what a committed row says, unless the row is gone.
-pub(super) fn reset_by(store: &dyn AdminStore, engine: &Engine, row: &Key) -> Result<(), Error> {
-    if let Some(reset) = stored::read::<ResetRecord>(store, Table::Index, row)? {
-        do_reset(engine, row, &reset)?;
-    }
-    Ok(())
-}
-
-/// At the start: a reset is done again where the usage that came back is from before it.
-///
-/// Usage is written behind, so it may have been lost with the run that did the reset.
-pub(super) fn redo_resets(store: &dyn AdminStore, engine: &Engine) -> Result<(), Error> {
-    let mut last: Option<(AccountId, Option<i64>)> = None;
-    stored::each::<ResetRecord>(store, Table::Index, &keys::usage_resets(), |row, reset| {
-        let (main, _) = parts_of(&row)?;
-        // INVARIANT: looked at once an account, before its first reset moves it.
-        if last.as_ref().is_none_or(|(account, _)| *account != main) {
-            let seen = engine.seen(main.as_str());
-            last = Some((main, seen));
-        }
-        let seen = last.as_ref().and_then(|(_, seen)| *seen);
-        if seen.is_some_and(|seen| seen <= reset.value.at_ms) {
-            do_reset(engine, &row, &reset)?;
-        }
-        Ok(())
-    })
-}
-
-fn do_reset(engine: &Engine, row: &Key, reset: &Stored<ResetRecord>) -> Result<(), Error> {
+/// Does what a committed row says; `seq` is that of the change which wrote it.
+pub(super) fn reset_by(engine: &Engine, seq: u64, row: &Key) -> Result<(), Error> {
     let (main, what) = parts_of(row)?;
     let what = ResetWhat {
         group: what.group.as_ref().map(PolicyId::as_str),
         limit: what.limit.as_ref().map(PolicyId::as_str),
     };
-    // At the end of its millisecond: so what the record has seen later tells whether it has seen the reset.
-    engine.reset_usage(main.as_str(), what, reset.value.at_ms.saturating_add(1));
+    engine.reset_usage(main.as_str(), what, seq);
     Ok(())
+}
+
+/// At the start: does those resets again, in order, that the usage which came back has not seen.
+///
+/// Usage is written behind, so it may have been lost with the run that did them.
+pub(super) fn redo_resets(store: &dyn AdminStore, engine: &Engine) -> Result<(), Error> {
+    let mut of_one: Option<(AccountId, Vec<(u64, Key)>)> = None;
+    stored::each::<ResetRecord>(store, Table::Index, &keys::usage_resets(), |row, reset| {
+        let (main, _) = parts_of(&row)?;
+        match &mut of_one {
+            Some((account, resets)) if *account == main => resets.push((reset.revision, row)),
+            _ => {
+                let before = of_one.replace((main, vec![(reset.revision, row)]));
+                before.map_or(Ok(()), |(account, resets)| redo(engine, &account, resets))?;
+            }
+        }
+        Ok(())
+    })?;
+    of_one.map_or(Ok(()), |(account, resets)| redo(engine, &account, resets))
+}
+
+/// Where nothing was used there is nothing to do again, but what is used later must be known to come after them.
+fn redo(engine: &Engine, account: &AccountId, mut resets: Vec<(u64, Key)>) -> Result<(), Error> {
+    let last = engine.last_reset(account.as_str()).unwrap_or(0);
+    // ORDER: as they were done, or the number of a later one would hide an earlier one.
+    resets.sort_unstable_by_key(|(seq, _)| *seq);
+    resets.iter().filter(|(seq, _)| *seq > last).try_for_each(|(seq, row)| reset_by(engine, *seq, row))
 }
 
 /// Reads back what [`keys::usage_reset`] built.

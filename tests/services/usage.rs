@@ -1,9 +1,30 @@
-use crate::harness::{Plane, account, id, refused};
+use crate::harness::{Plane, account, decide, id, refused};
+use quotagate::engine::Engine;
 use quotagate::services::usage::{self, Selector};
+use std::sync::Arc;
 
 fn used(plane: &Plane) -> Vec<(String, u128)> {
     let rows = usage::usage(&plane.services, &account("acme"), plane.now).unwrap();
     rows.into_iter().filter(|row| row.state.used > 0).map(|row| (row.limit, row.state.used)).collect()
+}
+
+fn reset(plane: &Plane, what: &Selector) {
+    usage::reset(&plane.services, &plane.context(), &account("acme"), what, "our fault").unwrap();
+}
+
+/// An engine built from the store as a kill would leave it now: what was not yet written is lost.
+fn after_kill(plane: &Plane) -> Arc<Engine> {
+    quotagate::services::boot::engine(&*plane.store, &*plane.store, Default::default(), None).unwrap().0
+}
+
+/// What was used of each limit.
+fn used_in(engine: &Engine, now: i64) -> Vec<(String, u128)> {
+    let rows = engine.usage("acme", now).unwrap();
+    rows.into_iter().filter(|row| row.state.used > 0).map(|row| (row.limit, row.state.used)).collect()
+}
+
+fn one_limit(limit: &str) -> Selector {
+    Selector { group: Some(id("text.m2")), limit: Some(id(limit)) }
 }
 
 #[test]
@@ -29,11 +50,87 @@ fn a_reset_outlives_a_stop_that_lost_what_was_not_yet_written() {
     plane.now += 1;
     usage::reset(&plane.services, &plane.context(), &account("acme"), &Selector::default(), "all").unwrap();
 
-    // Built from the store as a kill would leave it: nothing was written since the reset.
-    let engine = quotagate::services::boot::engine(&*plane.store, &*plane.store, Default::default(), None).unwrap().0;
+    assert_eq!(used_in(&after_kill(&plane), plane.now), []);
+}
 
-    let rows = engine.usage("acme", plane.now).unwrap();
-    assert!(rows.iter().all(|row| row.state.used == 0), "{rows:?}");
+#[test]
+fn a_reset_is_done_again_though_the_usage_that_came_back_is_of_a_later_time() {
+    let mut plane = Plane::new();
+    plane.now += 1_000;
+    assert_eq!(plane.allowed("acme", "MiniMax-M2", 2), 2);
+    plane.flush();
+    plane.now -= 1_000;
+    reset(&plane, &Selector::default());
+
+    assert_eq!(used_in(&after_kill(&plane), plane.now + 1_000), []);
+}
+
+#[test]
+fn a_reset_that_was_written_is_not_done_again() {
+    let mut plane = Plane::new();
+    plane.now += 1_000;
+    assert_eq!(plane.allowed("acme", "MiniMax-M2", 2), 2);
+    reset(&plane, &Selector::default());
+    plane.now -= 1_000;
+    assert_eq!(plane.allowed("acme", "MiniMax-M2", 1), 1);
+    plane.flush();
+
+    assert_eq!(used_in(&after_kill(&plane), plane.now), used(&plane));
+    assert_eq!(used(&plane), [("rpm".to_owned(), 1), ("tpm".to_owned(), 1)]);
+}
+
+#[test]
+fn of_several_resets_those_are_done_again_that_the_written_usage_has_not_seen() {
+    let plane = Plane::new();
+    assert_eq!(plane.allowed("acme", "MiniMax-M2", 1), 1);
+    reset(&plane, &one_limit("tpm"));
+    assert_eq!(plane.allowed("acme", "MiniMax-M2", 2), 2);
+    plane.flush();
+    reset(&plane, &one_limit("rpm"));
+
+    let engine = after_kill(&plane);
+
+    assert_eq!(used_in(&engine, plane.now), [("tpm".to_owned(), 2)]);
+    assert_eq!(used(&plane), [("tpm".to_owned(), 2)]);
+}
+
+#[test]
+fn a_reset_of_what_was_never_used_is_not_done_again_to_what_is_used_later() {
+    let plane = Plane::new();
+    reset(&plane, &Selector::default());
+
+    let plane = plane.restart();
+    assert_eq!(plane.allowed("acme", "MiniMax-M2", 2), 2);
+    let plane = plane.restart();
+
+    assert_eq!(plane.allowed("acme", "MiniMax-M2", 5), 1);
+}
+
+#[test]
+fn a_reset_moves_no_time() {
+    let plane = Plane::new();
+    reset(&plane, &Selector::default());
+    let engine = after_kill(&plane);
+
+    let (live, restarted) = (plane.decide("acme", "MiniMax-M2"), decide(&engine, "acme", "MiniMax-M2", plane.now));
+
+    assert_eq!(live.limits, restarted.limits);
+}
+
+#[test]
+fn a_reset_done_again_moves_no_time() {
+    let plane = Plane::new();
+    assert_eq!(plane.allowed("acme", "MiniMax-M2", 2), 2);
+    let before = plane.engine().status("acme", "MiniMax-M2", plane.now).unwrap().limits;
+    plane.flush();
+    reset(&plane, &Selector::default());
+    let engine = after_kill(&plane);
+
+    for engine in [plane.engine(), &engine] {
+        assert!(decide(engine, "acme", "MiniMax-M2", plane.now).allowed());
+        let limits = engine.status("acme", "MiniMax-M2", plane.now).unwrap().limits;
+        assert_eq!(limits[0].reset_after_ms, before[0].reset_after_ms);
+    }
 }
 
 #[test]
