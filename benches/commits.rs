@@ -22,6 +22,7 @@ fn change(writer: usize, n: u64) -> Changeset {
             detail: json!({"before": null}),
         },
         idempotency: None,
+        accepted_clock: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! The composition root: builds the server from its parts, and stops it in order.
 
-use crate::clock::{self, AcceptClock, Clock, ClockBehind};
+use crate::clock::{self, Clock, ClockBehind};
 use crate::config::Config;
-use crate::engine::Options;
+use crate::engine::{Engine, Options};
 use crate::http::server;
 use crate::http::state::{State, Watched};
 use crate::ids::Ids;
@@ -111,18 +111,17 @@ impl App {
         let store = Arc::new(store);
         let counters: Arc<dyn CounterStore> = store.clone();
 
-        let wall_ms = clock::wall_ms();
-        let options = Options { most_accounts: config.max_accounts, unknown_accounts: config.unknown_accounts };
-        let accept_until = config.accept_clock.then_some(wall_ms);
-        let (engine, boot) = boot::engine(&*store, &*counters, options, accept_until).map_err(AppError::Boot)?;
-        let last_ms = store.health().last_at_ms.max(boot.usage.latest_ms.unwrap_or(0));
-        let accept = if config.accept_clock { AcceptClock::Always } else { AcceptClock::IfPlausible };
-        let clock = Arc::new(make_clock(clock::start_ms(wall_ms, last_ms, accept)?));
+        let Built { engine, boot, start_ms, behind } = build(&store, &config)?;
+        let clock = Arc::new(make_clock(start_ms));
 
         // ORDER: the engine follows before the first commit.
         let following = follow(&store, &engine);
         let admin: Arc<dyn AdminStore> = store.clone();
         let services = Services::new(admin, Arc::clone(&engine), Ids::from_system());
+        if let Some(ClockBehind { behind_ms }) = behind {
+            tracing::warn!(behind_ms, dropped = boot.usage.dropped, "the clock was accepted: later usage is dropped");
+            boot::accept_clock(&services, start_ms, behind_ms).map_err(AppError::Boot)?;
+        }
         let revision = publish(&services, &config, clock.now_ms())?;
         let flusher = Arc::new(Flusher::start(engine, counters, config.flush_interval));
         let watched = Watched { store: store.clone(), following, flusher: flusher.clone(), recorder };
@@ -204,6 +203,32 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
     let listener = TcpListener::bind(address).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// The engine as the store has it, and where time begins.
+struct Built {
+    engine: Arc<Engine>,
+    boot: BootReport,
+    start_ms: i64,
+    /// How far the clock is behind what was stored, where that was accepted.
+    behind: Option<ClockBehind>,
+}
+
+fn build(store: &EmbeddedStore, config: &Config) -> Result<Built, AppError> {
+    let options = Options { most_accounts: config.max_accounts, unknown_accounts: config.unknown_accounts };
+    let from_store = |accept| boot::engine(store, store, options, accept).map_err(AppError::Boot);
+    let (engine, boot) = from_store(None)?;
+    let last_ms = store.health().last_at_ms.max(boot.usage.latest_ms.unwrap_or(0));
+    let wall_ms = clock::wall_ms();
+    match clock::start_ms(wall_ms, last_ms) {
+        Ok(start_ms) => Ok(Built { engine, boot, start_ms, behind: None }),
+        Err(behind) if config.accept_clock => {
+            drop(engine);
+            let (engine, boot) = from_store(Some(wall_ms))?;
+            Ok(Built { engine, boot, start_ms: wall_ms, behind: Some(behind) })
+        }
+        Err(behind) => Err(behind.into()),
+    }
 }
 
 /// The recorder of this process; there can be one only.

@@ -40,20 +40,10 @@ pub struct ClockBehind {
 
 /// Where engine time begins.
 ///
-/// Errors: the wall clock is earlier than the last stored time by more than 5 s, and was not accepted.
-pub fn start_ms(wall_ms: i64, last_stored_ms: i64, accept: AcceptClock) -> Result<i64, ClockBehind> {
+/// Errors: the wall clock is earlier than the last stored time by more than 5 s.
+pub fn start_ms(wall_ms: i64, last_stored_ms: i64) -> Result<i64, ClockBehind> {
     let behind_ms = last_stored_ms.saturating_sub(wall_ms);
-    match accept {
-        AcceptClock::Always => Ok(wall_ms),
-        AcceptClock::IfPlausible if behind_ms > MAX_BEHIND_MS => Err(ClockBehind { behind_ms }),
-        AcceptClock::IfPlausible => Ok(wall_ms.max(last_stored_ms)),
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AcceptClock {
-    IfPlausible,
-    Always,
+    if behind_ms > MAX_BEHIND_MS { Err(ClockBehind { behind_ms }) } else { Ok(wall_ms.max(last_stored_ms)) }
 }
 
 impl Clock {
@@ -235,12 +225,9 @@ mod tests {
 
     #[test]
     fn a_start_before_the_stored_time_waits_there_or_is_refused() {
-        let if_plausible = AcceptClock::IfPlausible;
-
-        assert_eq!(start_ms(10_000, 0, if_plausible), Ok(10_000));
-        assert_eq!(start_ms(10_000, 15_000, if_plausible), Ok(15_000));
-        assert_eq!(start_ms(10_000, 15_001, if_plausible), Err(ClockBehind { behind_ms: 5_001 }));
-        assert_eq!(start_ms(10_000, 15_001, AcceptClock::Always), Ok(10_000));
+        assert_eq!(start_ms(10_000, 0), Ok(10_000));
+        assert_eq!(start_ms(10_000, 15_000), Ok(15_000));
+        assert_eq!(start_ms(10_000, 15_001), Err(ClockBehind { behind_ms: 5_001 }));
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use super::facts::{self, Facts, facts_of, payments_of};
 use super::policies::{read_active, read_identities, read_policy};
 use super::records::{AccountRecord, Role};
-use super::{Error, Internal, stored, usage};
+use super::{Context, Error, IDEMPOTENCY_KEPT_MS, Internal, Services, stored, usage};
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::ledger::Timeline;
 use crate::domain::policy::{Policy, Tier, Unit, UnlistedResources};
 use crate::engine::{self, Engine, Identities, Options, RestoreReport};
-use crate::store::{AdminStore, CounterStore, Key, Table};
+use crate::store::{AcceptedClock, AdminStore, Audit, Changeset, CounterStore, Key, Table};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -79,9 +80,37 @@ fn restore_usage(
     let mut restorer = engine.restorer(accept_until);
     let damaged = counters.for_each(&mut |key, value| restorer.record(key, value))?;
     let (report, unwanted) = restorer.finish();
-    // What was dropped now must not come back at a later start.
-    counters.remove(&unwanted)?;
+    // What was dropped now must not come back at a later start, after a power cut neither.
+    if !unwanted.is_empty() {
+        counters.remove(&unwanted)?;
+        counters.sync()?;
+    }
     Ok(RestoreReport { damaged: report.damaged + damaged, ..report })
+}
+
+/// Writes down that the wall clock was right at `now`, and times stored so far wrong by `behind_ms` or less.
+///
+/// ORDER: after usage later than `now` was dropped. From here on the last stored time is `now`, so the next start needs
+/// no telling.
+pub fn accept_clock(services: &Services, now: i64, behind_ms: i64) -> Result<(), Error> {
+    let context = Context::system(now);
+    let change = Changeset {
+        at_ms: now,
+        expects: Vec::new(),
+        writes: Vec::new(),
+        audit: Audit {
+            actor: context.actor,
+            actor_kind: context.actor_kind,
+            action: "server.accept_clock".to_owned(),
+            subject: vec!["server".to_owned()],
+            origin: context.origin,
+            detail: json!({"wall_ms": now, "behind_ms": behind_ms}),
+        },
+        idempotency: None,
+        accepted_clock: Some(AcceptedClock { answers_until_ms: now.saturating_add(IDEMPOTENCY_KEPT_MS) }),
+    };
+    services.store.commit(change).wait()?;
+    Ok(())
 }
 
 pub(super) fn account_id(key: &Key) -> Result<AccountId, Error> {

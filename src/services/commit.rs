@@ -95,6 +95,7 @@ impl Change {
                 detail: self.detail,
             },
             idempotency,
+            accepted_clock: None,
         })
     }
 }

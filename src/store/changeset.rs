@@ -18,6 +18,15 @@ pub struct Changeset {
     pub writes: Vec<Write>,
     pub audit: Audit,
     pub idempotency: Option<Idempotency>,
+    /// Only where the wall clock was behind what is stored, and was accepted all the same.
+    pub accepted_clock: Option<AcceptedClock>,
+}
+
+/// The times stored so far may lie in the future: from this change on the store's last time is the change's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptedClock {
+    /// When the answers kept under idempotency keys so far end at the latest, as they were to end by the old times.
+    pub answers_until_ms: i64,
 }
 
 #[derive(Debug, Clone)]

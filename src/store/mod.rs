@@ -12,8 +12,8 @@ mod table;
 
 pub use audit::{AuditCursor, AuditEntry, AuditFilter, AuditPage};
 pub use changeset::{
-    ActorKind, Answer, Audit, Changeset, Committed, Expect, Idempotency, Origin, Outcome, StoredAnswer, Ticket,
-    Versioned, Write, ticket,
+    AcceptedClock, ActorKind, Answer, Audit, Changeset, Committed, Expect, Idempotency, Origin, Outcome, StoredAnswer,
+    Ticket, Versioned, Write, ticket,
 };
 pub use error::{CommitError, ReadOnly, StoreError};
 pub use key::{Key, KeyBuilder, KeyReader, MAX_KEY_BYTES};

@@ -101,6 +101,15 @@ impl Server {
         Self::launch(ended.folder.clone(), ended.arguments.clone())
     }
 
+    /// Kills it and starts another one over the same folder, which is not told to accept the clock.
+    #[cfg(feature = "manual-clock")]
+    pub fn after_kill_without_accepting(mut self) -> Self {
+        self.signal(Signal::KILL);
+        self.ended();
+        self.arguments.retain(|argument| argument != "--accept-clock");
+        Self::launch(self.folder.clone(), self.arguments.clone())
+    }
+
     /// Stops; gives the complaint of a start that is refused, and a server that was told to accept the clock.
     #[cfg(feature = "manual-clock")]
     pub fn restart_behind(mut self) -> (String, Self) {

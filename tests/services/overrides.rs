@@ -178,6 +178,7 @@ fn write(plane: &Plane, writes: Vec<Write>) {
         origin: Origin::default(),
         detail: json!({}),
     };
-    let change = Changeset { at_ms: plane.now, expects: Vec::new(), writes, audit, idempotency: None };
+    let change =
+        Changeset { at_ms: plane.now, expects: Vec::new(), writes, audit, idempotency: None, accepted_clock: None };
     plane.store.commit(change).wait().unwrap();
 }

@@ -3,6 +3,7 @@
 mod backup;
 #[path = "../support/changes.rs"]
 mod changes;
+mod clock;
 mod concurrency;
 mod contract;
 mod damage;

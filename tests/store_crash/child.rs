@@ -53,6 +53,7 @@ fn change(writer: u64, n: u64, revision: Option<u64>) -> Changeset {
             response: json!(n),
             expires_at_ms: n as i64 + 20,
         }),
+        accepted_clock: None,
     }
 }
 

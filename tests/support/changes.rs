@@ -33,6 +33,7 @@ pub fn put(name: &str, value: Value) -> Changeset {
         writes: vec![Write::put(Table::Accounts, Key::text(name), value)],
         audit: audit("account.put", &[&format!("account:{name}")]),
         idempotency: None,
+        accepted_clock: None,
     }
 }
 

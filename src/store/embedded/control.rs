@@ -5,18 +5,15 @@
 //! idempotent, so a replay over a half-applied group completes it.
 
 use super::journal::Place;
-use super::journal::entry::{Change, KeptAnswer, RecordedWrite};
+use super::journal::entry::{Change, RecordedWrite};
 use super::journal::frame::{Hash, Reader};
 use super::record::{self, CHUNKED, INLINE};
 use super::{audit_index, sled_failed};
 use crate::store::{Key, StoreError, Table, Versioned};
-use serde_json::value::to_raw_value;
 use sled::{Db, IVec, Tree};
 
 /// Longest piece of a value in one sled record, in bytes.
 const PIECE: usize = 3_500;
-/// Most expired idempotency records removed after one group.
-const SWEEP: usize = 512;
 const APPLIED: &[u8] = b"applied";
 
 /// What the state reflects, kept with it.
@@ -28,7 +25,7 @@ pub(crate) struct Applied {
     pub(crate) count: u64,
     /// Wrapping sum of the records' checksums: notices what went missing as a whole.
     pub(crate) sum: u64,
-    /// Latest time of any change.
+    /// Latest time of any change since a clock was last accepted.
     pub(crate) at_ms: i64,
 }
 
@@ -38,8 +35,8 @@ pub(crate) struct Control {
     records: Tree,
     chunks: Tree,
     pub(crate) audit: Tree,
-    due: Tree,
-    meta: Tree,
+    pub(super) due: Tree,
+    pub(super) meta: Tree,
 }
 
 impl Control {
@@ -103,31 +100,16 @@ impl Control {
             }
         }
         if let Some(answer) = &change.idempotency {
-            let kept = to_raw_value(&answer.kept)
-                .map_err(|error| StoreError::Damaged { area: "an idempotency record", what: error.to_string() })?;
-            let table = Table::Idempotency;
-            self.put(applied, (table, &answer.key), seq, table.schema(), kept.get().as_bytes())?;
-            let due = Key::build().i64(answer.kept.expires_at_ms).finish();
-            self.due.insert([due.as_bytes(), &answer.key].concat(), b"").map_err(sled_failed)?;
+            self.keep_answer(applied, seq, answer)?;
         }
         audit_index::insert(&self.audit, seq, change, place)?;
         (applied.seq, applied.hash) = (seq, hash);
-        applied.at_ms = applied.at_ms.max(change.at_ms);
-        Ok(())
-    }
-
-    /// Removes idempotency records that have expired by the latest change, a bounded number of them.
-    pub(crate) fn sweep(&self, applied: &mut Applied) -> Result<(), StoreError> {
-        let end = Key::build().i64(applied.at_ms.saturating_add(1)).finish();
-        for item in self.due.range::<&[u8], _>(..end.as_bytes()).take(SWEEP) {
-            let (due, _) = item.map_err(sled_failed)?;
-            let key = &due[8..];
-            if let Some((_, kept)) = self.answer(key)?
-                && kept.expires_at_ms <= applied.at_ms
-            {
-                self.delete(applied, Table::Idempotency, key)?;
+        match &change.accepted_clock {
+            None => applied.at_ms = applied.at_ms.max(change.at_ms),
+            Some(clock) => {
+                self.accept_clock(seq, clock)?;
+                applied.at_ms = change.at_ms;
             }
-            self.due.remove(&due).map_err(sled_failed)?;
         }
         Ok(())
     }
@@ -154,14 +136,6 @@ impl Control {
         let record = record::decode(&full, &head).map_err(|what| record_damaged(table, key, what))?;
         let revision = Reader(record.payload).u64();
         revision.map(Some).ok_or_else(|| record_damaged(table, key, "it has no revision"))
-    }
-
-    /// The answer kept under an idempotency key, expired or not, with the entry that carried it.
-    pub(crate) fn answer(&self, key: &[u8]) -> Result<Option<(u64, KeptAnswer)>, StoreError> {
-        let Some(found) = self.get(Table::Idempotency, key)? else { return Ok(None) };
-        let kept = serde_json::from_value(found.value)
-            .map_err(|error| record_damaged(Table::Idempotency, key, &error.to_string()))?;
-        Ok(Some((found.revision, kept)))
     }
 
     /// Records from `prefix`, after `after`, in key order, at most `limit`.
@@ -249,7 +223,7 @@ impl Control {
         Ok(Some(Versioned { revision: value.revision, value: table.upcast(value.schema, parsed)? }))
     }
 
-    fn put(
+    pub(super) fn put(
         &self,
         applied: &mut Applied,
         (table, key): (Table, &[u8]),
@@ -284,7 +258,7 @@ impl Control {
         Ok(())
     }
 
-    fn delete(&self, applied: &mut Applied, table: Table, key: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn delete(&self, applied: &mut Applied, table: Table, key: &[u8]) -> Result<(), StoreError> {
         let full = full_key(table, key);
         let before = self.records.remove(&full).map_err(sled_failed)?;
         if let Some(before) = &before {
@@ -342,6 +316,6 @@ fn piece_key(full: &[u8], revision: u64, index: u32) -> Vec<u8> {
     [piece_prefix(full).as_slice(), &revision.to_be_bytes(), &index.to_be_bytes()].concat()
 }
 
-fn record_damaged(table: Table, key: &[u8], what: &str) -> StoreError {
+pub(super) fn record_damaged(table: Table, key: &[u8], what: &str) -> StoreError {
     StoreError::RecordDamaged { table, key: Key::from_bytes(key.to_vec()), what: what.to_owned() }
 }

@@ -10,6 +10,7 @@
 //! Deliberately absent: sled transactions and batches (the committer is the only writer), compaction of the journal
 //! (it is the audit log).
 
+mod answers;
 mod audit_index;
 mod backup;
 mod committer;

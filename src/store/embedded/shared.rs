@@ -17,7 +17,8 @@ pub struct Health {
     pub seq: u64,
     /// Hash of its journal entry: the head of the chain.
     pub hash: [u8; 32],
-    /// Latest time of any change, in milliseconds since the Unix epoch; 0 before the first.
+    /// Latest time of any change since a clock was last accepted, in milliseconds since the Unix epoch; 0 before the
+    /// first.
     pub last_at_ms: i64,
     /// Number of the current journal segment, and its length in bytes.
     pub journal: (u64, u64),

@@ -93,7 +93,7 @@ struct Replay {
     records: BTreeMap<Vec<u8>, Expected>,
     /// Records written after what the state says it has: they may be old or new.
     unsettled: HashSet<Vec<u8>>,
-    /// Latest time of any entry. A group that was half applied may have been swept up to it, though the state does
+    /// Latest time of any entry since a clock was accepted. A group that was half applied may have been swept up to it, though the state does
     /// not say so yet.
     at_ms: i64,
 }
@@ -320,10 +320,21 @@ impl Expected {
 }
 
 impl Replay {
+    /// Time begins anew. Answers that had ended by then may have been swept, the others end by `until_ms`.
+    fn accept_clock(&mut self, at_ms: i64, until_ms: i64) {
+        for expires_at_ms in self.records.values_mut().filter_map(|record| record.expires_at_ms.as_mut()) {
+            *expires_at_ms = if *expires_at_ms <= self.at_ms { i64::MIN } else { until_ms.min(*expires_at_ms) };
+        }
+        self.at_ms = at_ms;
+    }
+
     fn take(&mut self, entry: &Entry<'_>, place: Place, applied_seq: u64) -> Result<(), StoreError> {
         let bad = |what| damaged(place.segment, place.offset, what);
         let change = Change::decode(entry.payload).map_err(bad)?;
-        self.at_ms = self.at_ms.max(change.at_ms);
+        match &change.accepted_clock {
+            None => self.at_ms = self.at_ms.max(change.at_ms),
+            Some(clock) => self.accept_clock(change.at_ms, clock.answers_until_ms),
+        }
         let mut put = |full: Vec<u8>, expected: Option<Expected>| {
             if entry.seq > applied_seq {
                 self.unsettled.insert(full.clone());

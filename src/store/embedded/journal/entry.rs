@@ -1,6 +1,6 @@
 //! What an entry of the journal says: the change as JSON, in version 1.
 
-use crate::store::{Audit, Changeset, CommitError, Expect, Key, MAX_KEY_BYTES, Table};
+use crate::store::{AcceptedClock, Audit, Changeset, CommitError, Expect, Key, MAX_KEY_BYTES, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::HashSet;
@@ -25,6 +25,8 @@ pub(crate) struct Change {
     pub(crate) writes: Vec<RecordedWrite>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) idempotency: Option<RecordedAnswer>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) accepted_clock: Option<AcceptedClock>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,7 +93,8 @@ impl Change {
                 expires_at_ms: given.expires_at_ms,
             },
         });
-        Ok(Self { v: VERSION, at_ms: change.at_ms, audit: change.audit.clone(), writes, idempotency })
+        let accepted_clock = change.accepted_clock;
+        Ok(Self { v: VERSION, at_ms: change.at_ms, audit: change.audit.clone(), writes, idempotency, accepted_clock })
     }
 
     /// Errors: above [`MAX_CHANGE_BYTES`].
