@@ -146,23 +146,21 @@ fn a_busy_account_is_written_again_only_where_it_changed() {
     assert!(written < 4_000, "{written} of {all} bytes");
 }
 
+/// What has changed is taken out, and put back because it could not be written.
+fn lose_a_write(engine: &Engine) {
+    let mut lost = Vec::new();
+    engine.drain_dirty(|account, group| lost.push((account.clone(), group)));
+    engine.put_back(&lost);
+}
+
 #[test]
 fn after_a_write_that_failed_all_is_written_again() {
     let engine = engine();
-    let costs = Costs::new(1, 50, []);
-    let decide = || {
-        let reserve = Some(Reserve { id: None, ttl_ms: None });
-        let request = Request { account: "acme", resource: "j", costs: &costs, reserve, dry_run: false };
-        engine.decide(&request, NOW).unwrap().reservation.unwrap().handle
-    };
-    let mut handles: Vec<Handle> = (0..200).map(|_| decide()).collect();
+    let mut handles = hold(&engine, 200);
     let mut stored = Stored::new();
     store(&engine, &mut stored);
-    handles.push(decide());
-    let mut lost = Vec::new();
-    engine.drain_dirty(|account, _| lost.push(account.clone()));
-
-    engine.mark_dirty(&lost);
+    handles.extend(hold(&engine, 1));
+    lose_a_write(&engine);
     store(&engine, &mut stored);
 
     assert_eq!(readings(&restored(&stored), &handles, NOW), readings(&engine, &handles, NOW));
@@ -171,11 +169,7 @@ fn after_a_write_that_failed_all_is_written_again() {
 #[test]
 fn usage_that_is_dropped_is_named_so_that_the_store_forgets_it() {
     let live = engine();
-    let costs = Costs::new(1, 50, []);
-    for _ in 0..200 {
-        let reserve = Some(Reserve { id: None, ttl_ms: None });
-        live.decide(&Request { account: "acme", resource: "j", costs: &costs, reserve, dry_run: false }, NOW).unwrap();
-    }
+    hold(&live, 200);
     let mut stored = Stored::new();
     store(&live, &mut stored);
 
@@ -188,15 +182,15 @@ fn usage_that_is_dropped_is_named_so_that_the_store_forgets_it() {
     assert_eq!(unwanted, stored.keys().cloned().collect::<Vec<_>>());
 }
 
-/// Holds so many reservations; `count` above 64 makes an account that is stored in pieces.
-fn hold(engine: &Engine, count: usize) {
+/// Makes so many reservations; above 64 the account is stored in pieces.
+fn hold(engine: &Engine, count: usize) -> Vec<Handle> {
     let costs = Costs::new(1, 50, []);
-    for _ in 0..count {
-        let reserve = Some(Reserve { id: None, ttl_ms: None });
-        engine
-            .decide(&Request { account: "acme", resource: "j", costs: &costs, reserve, dry_run: false }, NOW)
-            .unwrap();
-    }
+    let decide = |_| {
+        let reserve = Some(Reserve { id: None, ttl_ms: Some(80_000_000) });
+        let request = Request { account: "acme", resource: "j", costs: &costs, reserve, dry_run: false };
+        engine.decide(&request, NOW).unwrap().reservation.unwrap().handle
+    };
+    (0..count).map(decide).collect()
 }
 
 #[test]
@@ -234,5 +228,67 @@ fn usage_stored_before_resets_had_numbers_is_read_as_having_seen_none() {
 
         assert_eq!(again.last_reset("acme"), Some(0));
         assert_eq!(readings(&again, &[], NOW), readings(&engine, &[], NOW));
+    }
+}
+
+/// What stays of 200 reservations is open; the others were settled long enough ago to be forgotten.
+fn half_forgotten(engine: &Engine, handles: &[Handle]) -> i64 {
+    for handle in &handles[100..] {
+        engine.settle(handle, &Amounts::default(), NOW).unwrap();
+    }
+    let now = NOW + 600_000;
+    engine.status("acme", "j", now).unwrap();
+    now
+}
+
+#[test]
+fn what_a_write_that_failed_was_to_remove_is_removed_by_the_next() {
+    let engine = engine();
+    let handles = hold(&engine, 200);
+    let mut stored = Stored::new();
+    store(&engine, &mut stored);
+    let now = half_forgotten(&engine, &handles);
+
+    lose_a_write(&engine);
+    store(&engine, &mut stored);
+
+    assert_eq!(readings(&restored(&stored), &handles, now), readings(&engine, &handles, now));
+}
+
+#[test]
+fn an_account_that_was_to_be_stored_whole_again_leaves_no_piece_behind() {
+    let engine = engine();
+    let handles = hold(&engine, 200);
+    let mut stored = Stored::new();
+    store(&engine, &mut stored);
+    for handle in &handles {
+        engine.settle(handle, &Amounts::default(), NOW).unwrap();
+    }
+    engine.status("acme", "j", NOW + 600_000).unwrap();
+
+    lose_a_write(&engine);
+    store(&engine, &mut stored);
+
+    assert_eq!(stored.keys().collect::<Vec<_>>(), [b"acme"]);
+}
+
+#[test]
+fn pieces_of_usage_that_was_lost_never_come_back_with_later_usage() {
+    for lost in [b"acme".to_vec(), b"acme\0c\0\0\0\0".to_vec()] {
+        let mut stored = Stored::new();
+        let before = engine();
+        let old = hold(&before, 200);
+        store(&before, &mut stored);
+        assert!(stored.remove(&lost).is_some());
+        let live = engine();
+        let mut restorer = live.restorer(None);
+        stored.iter().for_each(|(key, value)| restorer.record(key, value));
+        assert!(restorer.finish().0.damaged > 0);
+
+        let new = hold(&live, 70);
+        store(&live, &mut stored);
+
+        let handles = [old, new].concat();
+        assert_eq!(readings(&restored(&stored), &handles, NOW), readings(&live, &handles, NOW));
     }
 }

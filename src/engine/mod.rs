@@ -344,15 +344,10 @@ impl Engine {
         })
     }
 
-    /// Marks records as changed again, after what [`Self::drain_dirty`] gave could not be written.
-    pub fn mark_dirty(&self, accounts: &[AccountId]) {
-        for account in accounts {
-            self.shards.with_main(account.as_str(), |record| {
-                record.dirty = true;
-                if let Some(reservations) = &mut record.reservations {
-                    reservations.touch_all();
-                }
-            });
+    /// Takes back what [`Self::drain_dirty`] gave and could not be written, or only in part: it is to be written again.
+    pub fn put_back(&self, groups: &[(AccountId, Group)]) {
+        for (account, group) in groups {
+            self.shards.with_main(account.as_str(), |record| stored::put_back(record, group));
         }
     }
 

@@ -79,8 +79,8 @@ impl<'e> Restorer<'e> {
 
     fn part(&mut self, account: &str, part: Piece<'_>, key: &[u8]) {
         match (&mut self.current, part) {
-            (Current::Split { account: owner, next, counters, .. }, Piece::Chunk(number, bytes))
-                if owner == account && *next == number =>
+            (Current::Split { account: owner, next, chunks, counters, .. }, Piece::Chunk(number, bytes))
+                if owner == account && *next == number && number < *chunks =>
             {
                 counters.extend_from_slice(bytes);
                 *next += 1;
@@ -91,8 +91,25 @@ impl<'e> Restorer<'e> {
                 }
             }
             (Current::Unwanted { account: owner }, _) if owner == account => self.unwanted.push(key.to_vec()),
-            // Its header is damaged or gone.
-            _ => self.report.damaged += 1,
+            // Its header is damaged or gone, or a chunk before it is.
+            _ => self.stray(account, key),
+        }
+    }
+
+    /// A part that nothing is made of: it goes with the next write of its account, or now where there is no account.
+    fn stray(&mut self, account: &str, key: &[u8]) {
+        self.report.damaged += 1;
+        if let Current::Split { account: owner, usage, .. } = &mut self.current
+            && owner == account
+        {
+            stored::note_part(&mut usage.parts, key);
+        } else if self
+            .engine
+            .shards
+            .with_main(account, |record| stored::note_part(&mut record.stored_parts, key))
+            .is_none()
+        {
+            self.unwanted.push(key.to_vec());
         }
     }
 
@@ -120,6 +137,8 @@ impl<'e> Restorer<'e> {
         };
         if next != chunks || usage.add_counters(&counters).is_none() {
             self.report.damaged += 1;
+            // What is used from now on replaces all of it.
+            self.engine.shards.with_main(&account, |record| record.stored_parts = usage.parts);
             return;
         }
         if let Some(table) = &mut usage.reservations {

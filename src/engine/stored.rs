@@ -119,6 +119,29 @@ fn split(record: &mut Record) -> Group {
     group
 }
 
+/// After a write that failed, or was done in part: the parts that it was to remove may be there still.
+pub(super) fn put_back(record: &mut Record, group: &Group) {
+    record.dirty = true;
+    if let Some(reservations) = &mut record.reservations {
+        reservations.touch_all();
+    }
+    for (key, _) in group.iter().filter(|(_, value)| value.is_none()) {
+        note_part(&mut record.stored_parts, key);
+    }
+}
+
+/// Notes that the store may have this part, so that the next [`encode`] writes it again or removes it.
+pub(super) fn note_part(parts: &mut Option<Box<Parts>>, key: &[u8]) {
+    match part_of(key) {
+        Some((_, CHUNK, number)) => {
+            let parts = parts.get_or_insert_default();
+            parts.chunks = parts.chunks.max(number.saturating_add(1));
+        }
+        Some((_, _, number)) => _ = parts.get_or_insert_default().buckets.insert(number),
+        None => {}
+    }
+}
+
 fn write_times(to: &mut Writer, record: &Record) {
     to.signed(record.created_at);
     to.signed(record.seen);
@@ -157,17 +180,21 @@ pub(super) enum Piece<'a> {
 
 /// The account and the piece; the piece is None where the value cannot be read. None: not a key of ours.
 pub(super) fn piece<'a>(key: &'a [u8], value: &'a [u8]) -> Option<(&'a str, Option<Piece<'a>>)> {
-    let Some(zero) = key.iter().position(|&byte| byte == 0) else {
+    if !key.contains(&0) {
         return Some((std::str::from_utf8(key).ok()?, main_piece(value)));
-    };
+    }
+    let (account, kind, number) = part_of(key)?;
+    let piece = if kind == CHUNK { Piece::Chunk(number, value) } else { Piece::Bucket(number, value) };
+    Some((account, Some(piece)))
+}
+
+/// Reads back what [`part_key`] built: the account, the kind and the number.
+fn part_of(key: &[u8]) -> Option<(&str, u8, u32)> {
+    let zero = key.iter().position(|&byte| byte == 0)?;
     let account = std::str::from_utf8(&key[..zero]).ok()?;
     let (&kind, number) = key[zero + 1..].split_first()?;
     let number = u32::from_be_bytes(number.try_into().ok()?);
-    match kind {
-        CHUNK => Some((account, Some(Piece::Chunk(number, value)))),
-        BUCKET => Some((account, Some(Piece::Bucket(number, value)))),
-        _ => None,
-    }
+    matches!(kind, CHUNK | BUCKET).then_some((account, kind, number))
 }
 
 fn main_piece(value: &[u8]) -> Option<Piece<'_>> {
@@ -218,10 +245,10 @@ impl Usage {
     /// Adds the reservations of one bucket. None: they are not reservations.
     pub(super) fn add_bucket(&mut self, number: u32, bytes: &[u8]) -> Option<()> {
         let mut from = Reader::new(bytes);
-        read_bucket(self.reservations.get_or_insert_default(), &mut from)?;
         if let Some(parts) = &mut self.parts {
             parts.buckets.insert(number);
         }
+        read_bucket(self.reservations.get_or_insert_default(), &mut from)?;
         from.is_empty().then_some(())
     }
 }

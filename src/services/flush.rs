@@ -1,7 +1,7 @@
 //! Usage is written behind: what changed since the last time, as absolute states, every interval.
 
 use crate::domain::ids::AccountId;
-use crate::engine::Engine;
+use crate::engine::{Engine, Group};
 use crate::store::{CounterStore, StoreError};
 use metrics::{gauge, histogram};
 use parking_lot::{Condvar, Mutex};
@@ -110,19 +110,20 @@ impl Shared {
 
     fn write(&self) -> Result<(), StoreError> {
         let begun = Instant::now();
-        let mut accounts: Vec<AccountId> = Vec::new();
+        // Of each account what a write that failed would have to be known by.
+        let mut removals: Vec<(AccountId, Group)> = Vec::new();
         let mut groups = Vec::new();
         self.engine.drain_dirty(|account, group| {
-            accounts.push(account.clone());
+            removals.push((account.clone(), group.iter().filter(|(_, value)| value.is_none()).cloned().collect()));
             groups.push(group);
         });
-        gauge!("quotagate_flush_dirty_records").set(accounts.len() as f64);
+        gauge!("quotagate_flush_dirty_records").set(groups.len() as f64);
         if groups.is_empty() {
             return Ok(());
         }
         let written = self.store.put_groups(groups);
         if written.is_err() {
-            self.engine.mark_dirty(&accounts);
+            self.engine.put_back(&removals);
         }
         histogram!("quotagate_flush_seconds").record(begun.elapsed().as_secs_f64());
         written
