@@ -77,6 +77,11 @@ impl Plane {
     /// Stops and starts again from what is stored.
     pub fn restart(self) -> Self {
         self.flush();
+        self.after_kill()
+    }
+
+    /// Starts again from what is stored: usage that was not yet written is lost.
+    pub fn after_kill(self) -> Self {
         let Self { services, following: _, store, now, folder } = self;
         drop(services);
         store.close().unwrap();

@@ -1,6 +1,8 @@
 use crate::harness::{Plane, account, decide, id, refused};
 use quotagate::engine::Engine;
 use quotagate::services::usage::{self, Selector};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
 
 fn used(plane: &Plane) -> Vec<(String, u128)> {
@@ -92,6 +94,45 @@ fn of_several_resets_those_are_done_again_that_the_written_usage_has_not_seen() 
 
     assert_eq!(used_in(&engine, plane.now), [("tpm".to_owned(), 2)]);
     assert_eq!(used(&plane), [("tpm".to_owned(), 2)]);
+}
+
+#[test]
+fn after_any_kills_what_is_used_is_what_was_written_and_not_reset() {
+    let mut random = StdRng::seed_from_u64(7);
+    let mut plane = Plane::new();
+    // Of rpm and tpm: in the engine, and as written.
+    let (mut live, mut written) = ([0; 2], [0; 2]);
+    for _ in 0..400 {
+        match random.random_range(0..10) {
+            0..4 if live[0] < 3 => {
+                assert!(plane.decide("acme", "MiniMax-M2").allowed());
+                live = live.map(|used| used + 1);
+            }
+            0..6 => {
+                plane.flush();
+                written = live;
+            }
+            6..9 => {
+                let (what, reset_of) = [
+                    (one_limit("rpm"), [true, false]),
+                    (one_limit("tpm"), [false, true]),
+                    (Selector::default(), [true, true]),
+                ][random.random_range(0..3)]
+                .clone();
+                reset(&plane, &what);
+                for (limit, _) in reset_of.iter().enumerate().filter(|(_, reset)| **reset) {
+                    (live[limit], written[limit]) = (0, 0);
+                }
+            }
+            _ => {
+                plane = plane.after_kill();
+                live = written;
+            }
+        }
+        let expected: Vec<_> =
+            ["rpm", "tpm"].map(str::to_owned).into_iter().zip(live).filter(|(_, n)| *n > 0).collect();
+        assert_eq!(used(&plane), expected);
+    }
 }
 
 #[test]
