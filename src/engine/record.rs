@@ -27,6 +27,8 @@ pub(crate) struct Record {
     generation: u64,
     tier: u16,
     pub suspended: bool,
+    /// Made by a decision or by stored usage: nobody has told the engine of such an account.
+    pub stranger: bool,
     /// Changed since it was last handed to the store.
     pub dirty: bool,
     /// Stands in its shard's list of dirty records.
@@ -58,6 +60,7 @@ impl Record {
             generation: 0,
             tier: 0,
             suspended: false,
+            stranger: true,
             dirty: false,
             queued: false,
             stored_parts: None,
@@ -70,6 +73,7 @@ impl Record {
     pub fn set_facts(&mut self, facts: MainFacts) {
         self.created_at = facts.created_at_ms;
         self.suspended = facts.suspended;
+        self.stranger = false;
         self.tier_until = i64::MIN;
         let subs = self.facts.take().map(|old| old.subs).unwrap_or_default();
         let plain = facts.floor.is_none()

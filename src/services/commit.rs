@@ -1,6 +1,7 @@
 //! From a plan to one durable change.
 
 use super::{Context, Done, Error, IDEMPOTENCY_KEPT_MS, Internal, Services};
+use crate::engine::Place;
 use crate::store::{Audit, Changeset, CommitError, Expect, Idempotency, Key, Outcome, StoredAnswer, Table, Write};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,11 +33,12 @@ pub(super) struct Change {
     action: &'static str,
     subject: Vec<String>,
     detail: Value,
+    place: Option<Place>,
 }
 
 impl Change {
     pub fn new(action: &'static str, subject: String) -> Self {
-        Self { expects: Vec::new(), writes: Vec::new(), action, subject: vec![subject], detail: json!({}) }
+        Self { expects: Vec::new(), writes: Vec::new(), action, subject: vec![subject], detail: json!({}), place: None }
     }
 
     pub fn subject(mut self, subject: String) -> Self {
@@ -69,6 +71,12 @@ impl Change {
 
     pub fn delete(mut self, table: Table, key: Key) -> Self {
         self.writes.push(Write::delete(table, key));
+        self
+    }
+
+    /// Holds the place of an account until the change has been committed or refused.
+    pub fn hold(mut self, place: Place) -> Self {
+        self.place = Some(place);
         self
     }
 
@@ -113,7 +121,7 @@ impl Services {
             if let Some(done) = self.recall(context)? {
                 return Ok(done);
             }
-            let (value, change) = match plan()? {
+            let (value, mut change) = match plan()? {
                 Plan::Unchanged { value, revision } => {
                     return Ok(Done { value, revision: Some(revision), replayed: false });
                 }
@@ -122,6 +130,7 @@ impl Services {
             if context.validate_only {
                 return Ok(Done { value, revision: None, replayed: false });
             }
+            let _place = change.place.take();
             match self.store.commit(change.for_store(context, &value)?).wait() {
                 Ok(Outcome::Committed(committed)) => {
                     return Ok(Done { value, revision: Some(committed.seq), replayed: false });

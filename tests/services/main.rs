@@ -9,5 +9,7 @@ mod harness;
 mod overrides;
 mod policies;
 mod rebuilt;
+mod room;
+mod strangers;
 mod tier;
 mod usage;
