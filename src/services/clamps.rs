@@ -51,6 +51,7 @@ pub struct ClampFilter {
 
 pub fn create(services: &Services, context: &Context, new: &NewClamp) -> Result<Done<ClampView>, Error> {
     let id = services.ids.draw(IdKind::Clamp, context.now);
+    let _turn = services.turns.wait(Table::Meta, &keys::clamps());
     services.change(context, || {
         let record = checked(services, context, new)?;
         if let ScopeRecord::Account(account) = &new.scope {

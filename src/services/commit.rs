@@ -8,6 +8,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// How often a plan is made anew because something it rests on was changed at the same time.
+///
+/// Changes that contend for one record by nature take turns, see [`super::turns`].
 const MAX_ATTEMPTS: usize = 64;
 
 /// What a use case came to on the state of things that it read.

@@ -28,6 +28,7 @@ pub fn create(
     main: &AccountId,
     new: NewSubAccount,
 ) -> Result<Done<Account>, Error> {
+    let _turn = services.turns.wait(Table::Index, &keys::tally(main));
     services.change(context, || {
         services.main_record(main)?;
         let mut checks = Checks::default();
