@@ -114,6 +114,8 @@ impl App {
         let Built { engine, boot, start_ms, behind } = build(&store, &config)?;
         let clock = Arc::new(make_clock(start_ms));
 
+        engine.drop_ended_clamps(clock.now_ms());
+
         // ORDER: the engine follows before the first commit.
         let following = follow(&store, &engine);
         let admin: Arc<dyn AdminStore> = store.clone();

@@ -1,6 +1,6 @@
 //! Tables are bounded: a full one answers `capacity`, and a refused request changes nothing.
 
-use quotagate::domain::account::MainFacts;
+use quotagate::domain::account::{MainFacts, SubFacts};
 use quotagate::domain::ids::AccountId;
 use quotagate::engine::{
     Amounts, Costs, DecideError, Engine, MAX_COUNTERS_PER_ACCOUNT, MAX_RESERVATIONS_PER_ACCOUNT, Options, Request,
@@ -130,6 +130,47 @@ fn a_full_table_of_accounts_takes_no_more() {
     assert_eq!(engine.decide(&request, NOW).map(|_| ()).unwrap_err(), DecideError::Capacity);
     assert!(engine.put_main(&account("a"), MainFacts::created(NOW)).unwrap());
     assert_eq!(engine.accounts(), 2);
+}
+
+#[test]
+fn a_place_that_is_held_is_nobody_elses() {
+    let options = Options { most_accounts: 2, unknown_accounts: UnknownAccounts::DefaultTier };
+    let engine = Arc::new(engine(ONE_LIMIT, options));
+    engine.put_main(&account("a"), MainFacts::created(NOW)).unwrap();
+    let costs = Costs::default();
+    let decide = |id: &str| {
+        let request = Request { account: id, resource: "m", costs: &costs, reserve: None, dry_run: false };
+        engine.decide(&request, NOW).map(|decision| decision.allowed())
+    };
+
+    let place = engine.hold_place(&account("b")).unwrap();
+    let again = engine.hold_place(&account("b")).unwrap();
+
+    assert!(engine.hold_place(&account("c")).is_err());
+    assert_eq!(decide("c"), Err(DecideError::Capacity));
+    assert_eq!(decide("b"), Ok(true), "its own place");
+    drop((place, again));
+    assert_eq!(engine.accounts(), 2);
+    assert_eq!(decide("c"), Err(DecideError::Capacity));
+    // What was acknowledged gets in all the same.
+    assert!(engine.follow_main(&account("d"), MainFacts::created(NOW)));
+    assert!(engine.follow_sub(&account("b"), &account("a"), SubFacts::default()), "a stranger gives way");
+    assert!(!engine.follow_sub(&account("d"), &account("a"), SubFacts::default()), "an account does not");
+    assert_eq!((engine.accounts(), engine.main_of("b")), (3, Some(account("a"))));
+}
+
+#[test]
+fn a_place_that_was_not_taken_is_free_again() {
+    let engine = Arc::new(engine(ONE_LIMIT, Options { most_accounts: 1, ..Options::default() }));
+
+    let first = engine.hold_place(&account("a")).unwrap();
+    let second = engine.hold_place(&account("a")).unwrap();
+    drop(first);
+    assert!(engine.hold_place(&account("b")).is_err());
+    drop(second);
+
+    assert!(engine.put_main(&account("b"), MainFacts::created(NOW)).unwrap());
+    assert_eq!(engine.accounts(), 1);
 }
 
 #[test]

@@ -4,7 +4,9 @@
 //! swapped whole, and every answer of SEMANTICS, sections 2 to 5. Synchronous; a decision takes one short lock.
 //! Deliberately absent: I/O, a clock (`now` is passed in, milliseconds since the epoch), a second copy of any fact.
 
+mod accounts;
 pub mod answer;
+mod clamps;
 mod codec;
 mod counters;
 mod decide;
@@ -23,6 +25,7 @@ mod usage;
 mod way_out;
 mod wire;
 
+pub use accounts::Place;
 pub use answer::{
     DecideError, Decision, EndError, Ended, Held, LimitState, Limits, Reason, Scope, Status, StatusError,
 };
@@ -38,7 +41,6 @@ pub use stored::{Group, PART_BYTES};
 pub use usage::{ReservationView, ResetWhat, UsageRow};
 pub use way_out::{Ascent, WayOut};
 
-use crate::domain::account::{Clamp, MainFacts, SubFacts};
 use crate::domain::ids::AccountId;
 use crate::domain::policy::{Policy, UnlistedResources};
 use crate::policy::tiers::Standing;
@@ -47,7 +49,7 @@ use decide::Outcome;
 use ending::{Change, EndOutcome};
 use parking_lot::Mutex;
 use record::Record;
-use shards::Shards;
+use shards::{Room, Shards};
 use std::sync::Arc;
 
 /// Open and remembered reservations of one main account, its sub-accounts' included.
@@ -113,62 +115,15 @@ impl Engine {
     pub fn activate(&self, policy: Arc<Policy>, revision: u64) {
         let _swapping = self.swapping.lock();
         let before = self.snapshot.load();
-        let identities = before.identities.activate(&policy);
-        let next = Snapshot::with(revision, before.generation + 1, policy, identities, before.clamps.clone());
-        self.snapshot.store(Arc::new(next));
+        let generation = before.generation + 1;
+        let next = Snapshot::compile(revision, generation, policy, before.identities());
+        self.snapshot.store(Arc::new(next.with_clamps(generation, before.clamps.clone())));
     }
 
     /// The numbers of counters' identities in force, for the store.
     #[must_use]
     pub fn identities(&self) -> Identities {
-        self.snapshot.load().identities.clone()
-    }
-
-    /// Replaces all clamps.
-    pub fn set_clamps(&self, clamps: Vec<Clamp>) {
-        let _swapping = self.swapping.lock();
-        let before = self.snapshot.load();
-        self.snapshot.store(Arc::new(before.with_clamps(before.generation + 1, clamps)));
-    }
-
-    /// Creates a main account or replaces its facts; usage stays. False: the id is a sub-account's.
-    pub fn put_main(&self, id: &AccountId, facts: MainFacts) -> Result<bool, AccountsFull> {
-        let created_at = facts.created_at_ms;
-        let put = self.shards.with_made(
-            id,
-            || Record::new(id.clone(), created_at),
-            |record| {
-                record.set_facts(facts);
-                (true, ())
-            },
-        )?;
-        Ok(put.is_some())
-    }
-
-    /// Creates a sub-account or replaces its facts. False: there is no such main account, or the id is taken.
-    pub fn put_sub(&self, id: &AccountId, main: &AccountId, facts: SubFacts) -> Result<bool, AccountsFull> {
-        if self.shards.with_main(main.as_str(), |_| ()).is_none() || !self.shards.add_sub(id, main)? {
-            return Ok(false);
-        }
-        Ok(self.shards.with_main(main.as_str(), |record| record.set_sub(id.clone(), facts)).is_some())
-    }
-
-    /// The main account of a known account.
-    #[must_use]
-    pub fn main_of(&self, account: &str) -> Option<AccountId> {
-        self.shards.main_of(account)
-    }
-
-    /// Known accounts, main and sub together.
-    #[must_use]
-    pub fn accounts(&self) -> usize {
-        self.shards.len()
-    }
-
-    /// The most of them there may be.
-    #[must_use]
-    pub fn most_accounts(&self) -> usize {
-        self.options.most_accounts
+        self.snapshot.load().identities().clone()
     }
 
     /// The number of the last reset of a main account's usage; 0: none. None: there is no such main account.
@@ -183,16 +138,27 @@ impl Engine {
     pub fn decide(&self, request: &Request<'_>, now: i64) -> Result<Decision, DecideError> {
         let mut snapshot = self.snapshot.load();
         let mut outcome = Outcome::default();
-        let decided = self.shards.with(request.account, |record, asker| {
-            self.catch_up(record, &mut snapshot);
-            decide::decide(record, asker, &snapshot, (request, now), &mut outcome)
-        });
-        match decided {
+        match self.decide_known(request, &mut snapshot, now, &mut outcome) {
             Some(decided) => decided?,
             None => self.decide_unknown(request, &mut snapshot, now, &mut outcome)?,
         }
         let Outcome { denied, group, limits, retry_after_ms, slot_expires_in_ms, reservation, replayed } = outcome;
         Ok(Decision { snapshot, denied, group, limits, retry_after_ms, slot_expires_in_ms, reservation, replayed })
+    }
+
+    /// None: there is no such account.
+    #[inline]
+    fn decide_known(
+        &self,
+        request: &Request<'_>,
+        snapshot: &mut Guard<Arc<Snapshot>>,
+        now: i64,
+        outcome: &mut Outcome,
+    ) -> Option<Result<(), DecideError>> {
+        self.shards.with(request.account, |record, asker| {
+            self.catch_up(record, snapshot);
+            decide::decide(record, asker, snapshot, (request, now), outcome)
+        })
     }
 
     #[cold]
@@ -213,6 +179,7 @@ impl Engine {
         };
         let decided = self.shards.with_made(
             &id,
+            Room::Needed,
             || Record::new(id.clone(), now),
             |record| {
                 self.catch_up(record, snapshot);
@@ -222,10 +189,11 @@ impl Engine {
         );
         match decided.map_err(|AccountsFull| DecideError::Capacity)? {
             Some(decided) => decided,
-            None => {
+            // It became a sub-account in between, which it stays.
+            None => self.decide_known(request, snapshot, now, outcome).unwrap_or_else(|| {
                 outcome.denied = Some(Reason::UnknownAccount);
                 Ok(())
-            }
+            }),
         }
     }
 

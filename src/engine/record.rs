@@ -29,6 +29,8 @@ pub(crate) struct Record {
     generation: u64,
     tier: u16,
     pub suspended: bool,
+    /// Made by a decision or by stored usage: nobody has told the engine of such an account.
+    pub stranger: bool,
     /// Changed since it was last handed to the store.
     pub dirty: bool,
     /// Stands in its shard's list of dirty records.
@@ -61,6 +63,7 @@ impl Record {
             generation: 0,
             tier: 0,
             suspended: false,
+            stranger: true,
             dirty: false,
             queued: false,
             stored_parts: None,
@@ -73,6 +76,7 @@ impl Record {
     pub fn set_facts(&mut self, facts: MainFacts) {
         self.created_at = facts.created_at_ms;
         self.suspended = facts.suspended;
+        self.stranger = false;
         self.tier_until = i64::MIN;
         let subs = self.facts.take().map(|old| old.subs).unwrap_or_default();
         let plain = facts.floor.is_none()
@@ -231,8 +235,7 @@ impl Record {
         {
             quota = set.quota;
         }
-        for &index in &limit.clamps {
-            let clamp = &snapshot.clamps[index as usize];
+        for clamp in snapshot.clamps.live(limit) {
             if clamp.in_force(self.id.as_str(), snapshot.policy.tiers[tier].id.as_str(), now) {
                 quota = if Fault::ClampRaises.chosen() { clamp.quota } else { quota.min(clamp.quota) };
             }

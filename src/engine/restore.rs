@@ -1,6 +1,7 @@
 //! Usage from the store back into the engine, at start.
 
 use super::record::Record;
+use super::shards::Room;
 use super::stored::{self, Piece, Usage};
 use super::{Engine, UnknownAccounts};
 use crate::domain::ids::AccountId;
@@ -34,7 +35,7 @@ enum Current {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RestoreReport {
     pub accounts: u64,
-    /// Of accounts that do not exist.
+    /// Of accounts that do not exist, or have no usage of their own.
     pub unknown: u64,
     /// Not readable; that usage is lost.
     pub damaged: u64,
@@ -117,8 +118,11 @@ impl<'e> Restorer<'e> {
     fn wanted(&mut self, account: &str, usage: &Usage, key: &[u8]) -> bool {
         self.report.latest_ms = self.report.latest_ms.max(Some(usage.seen));
         let late = self.accept_until.is_some_and(|until| usage.seen > until);
-        let stranger = self.engine.options.unknown_accounts == UnknownAccounts::Deny
-            && self.engine.shards.with_main(account, |_| ()).is_none();
+        // What was stored under a sub-account's id was of a stranger that it took the place of.
+        let stranger = match self.engine.shards.main_of(account) {
+            Some(main) => main.as_str() != account,
+            None => self.engine.options.unknown_accounts == UnknownAccounts::Deny,
+        };
         self.report.dropped += u64::from(late);
         self.report.unknown += u64::from(stranger && !late);
         if late || stranger {
@@ -155,6 +159,7 @@ impl<'e> Restorer<'e> {
         let created_at = usage.created_at;
         let taken = self.engine.shards.with_made(
             &id,
+            Room::Given,
             || Record::new(id.clone(), created_at),
             |record| {
                 record.take_usage(usage);

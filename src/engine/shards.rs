@@ -3,7 +3,7 @@
 use super::record::Record;
 use crate::domain::ids::AccountId;
 use foldhash::quality::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use parking_lot::Mutex;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,8 @@ const SHARDS: usize = 256;
 pub(super) struct Shards {
     shards: Box<[Shard]>,
     hasher: RandomState,
-    accounts: AtomicUsize,
+    /// INVARIANT: how many ids there are in the tables and among the places that are held, each once.
+    taken: AtomicUsize,
     most_accounts: usize,
 }
 
@@ -27,6 +28,14 @@ pub(super) struct ShardState {
     table: HashTable<Entry>,
     /// Accounts whose records changed since they were last handed to the store, each once.
     dirty: Vec<AccountId>,
+    /// Ids that accounts are being created under, and how many hold each.
+    places: HashMap<AccountId, u32, RandomState>,
+}
+
+impl ShardState {
+    fn find(&self, hash: u64, id: &AccountId) -> Option<&Entry> {
+        self.table.find(hash, |entry| entry.id() == id.as_str())
+    }
 }
 
 enum Entry {
@@ -48,6 +57,14 @@ impl Entry {
     }
 }
 
+/// Whether a full table is a reason to refuse an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Needed,
+    /// It was acknowledged: its place was held before that, or there were more places then.
+    Given,
+}
+
 /// The table of accounts is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no room for another account")]
@@ -65,14 +82,52 @@ impl Shards {
         Self {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             hasher: RandomState::default(),
-            accounts: AtomicUsize::new(0),
+            taken: AtomicUsize::new(0),
             most_accounts,
         }
     }
 
-    /// Main and sub-accounts.
-    pub fn len(&self) -> usize {
-        self.accounts.load(Ordering::Relaxed)
+    /// Main and sub-accounts, and the places held for others.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Holds a place for the id, until [`Self::let_go`]; one that has a place already needs no other.
+    pub fn hold(&self, id: &AccountId) -> Result<(), AccountsFull> {
+        let hash = self.hash(id.as_str());
+        let mut state = self.shard(hash).lock();
+        if let Some(holders) = state.places.get_mut(id) {
+            *holders += 1;
+            return Ok(());
+        }
+        if state.find(hash, id).is_none() {
+            self.take_place(Room::Needed)?;
+        }
+        state.places.insert(id.clone(), 1);
+        Ok(())
+    }
+
+    /// Lets go of a place that was held; it is free again unless an account has taken it.
+    pub fn let_go(&self, id: &AccountId) {
+        let hash = self.hash(id.as_str());
+        let mut state = self.shard(hash).lock();
+        let Some(holders) = state.places.get_mut(id) else { return };
+        *holders -= 1;
+        if *holders == 0 {
+            state.places.remove(id);
+            if state.find(hash, id).is_none() {
+                self.taken.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn take_place(&self, room: Room) -> Result<(), AccountsFull> {
+        let most = match room {
+            Room::Needed => self.most_accounts,
+            Room::Given => usize::MAX,
+        };
+        let more = |taken: usize| (taken < most).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map(drop).map_err(|_| AccountsFull)
     }
 
     /// Acts on the record of the account's main account, under its lock.
@@ -114,7 +169,7 @@ impl Shards {
     fn find<R>(&self, account: &str, act: impl FnOnce(&mut Record) -> R) -> Found<R> {
         let hash = self.hash(account);
         let mut state = self.shard(hash).lock();
-        let ShardState { table, dirty } = &mut *state;
+        let ShardState { table, dirty, .. } = &mut *state;
         match table.find_mut(hash, |entry| entry.id() == account) {
             None => Found::Nothing,
             Some(Entry::Sub(sub)) => Found::SubOf { sub: sub.id.clone(), main: sub.main.clone() },
@@ -132,12 +187,14 @@ impl Shards {
     pub fn with_made<R>(
         &self,
         id: &AccountId,
+        room: Room,
         make: impl FnOnce() -> Record,
         act: impl FnOnce(&mut Record) -> (bool, R),
     ) -> Result<Option<R>, AccountsFull> {
         let hash = self.hash(id.as_str());
         let mut state = self.shard(hash).lock();
-        let ShardState { table, dirty } = &mut *state;
+        let held = state.places.contains_key(id);
+        let ShardState { table, dirty, .. } = &mut *state;
         match table.find_mut(hash, |entry| entry.id() == id.as_str()) {
             Some(Entry::Sub(_)) => Ok(None),
             Some(Entry::Main(record)) => {
@@ -146,14 +203,14 @@ impl Shards {
                 Ok(Some(result))
             }
             None => {
-                if self.len() >= self.most_accounts {
-                    return Err(AccountsFull);
-                }
                 let mut record = Box::new(make());
                 let (stays, result) = act(&mut record);
                 if stays {
+                    // ORDER: a record that finds no place is dropped with all that was charged to it.
+                    if !held {
+                        self.take_place(room)?;
+                    }
                     queue_if_dirty(&mut record, dirty);
-                    self.accounts.fetch_add(1, Ordering::Relaxed);
                     table.insert_unique(hash, Entry::Main(record), |entry| self.hash(entry.id()));
                 }
                 Ok(Some(result))
@@ -162,19 +219,29 @@ impl Shards {
     }
 
     /// Makes the id lead to its main account. False: the id stands for something else.
-    pub fn add_sub(&self, id: &AccountId, main: &AccountId) -> Result<bool, AccountsFull> {
+    ///
+    /// A record that the engine made by itself gives way: its usage was another's, and goes.
+    pub fn add_sub(&self, id: &AccountId, main: &AccountId, room: Room) -> Result<bool, AccountsFull> {
         let hash = self.hash(id.as_str());
         let mut state = self.shard(hash).lock();
-        if let Some(entry) = state.table.find(hash, |entry| entry.id() == id.as_str()) {
-            return Ok(matches!(entry, Entry::Sub(sub) if sub.main == *main));
-        }
-        if self.len() >= self.most_accounts {
-            return Err(AccountsFull);
-        }
-        self.accounts.fetch_add(1, Ordering::Relaxed);
         let entry = Entry::Sub(Box::new(SubEntry { id: id.clone(), main: main.clone() }));
-        state.table.insert_unique(hash, entry, |entry| self.hash(entry.id()));
-        Ok(true)
+        let held = state.places.contains_key(id);
+        match state.table.find_mut(hash, |entry| entry.id() == id.as_str()) {
+            Some(Entry::Sub(sub)) => Ok(sub.main == *main),
+            Some(Entry::Main(record)) if !record.stranger => Ok(false),
+            Some(stranger) => {
+                *stranger = entry;
+                state.dirty.retain(|dirty| dirty != id);
+                Ok(true)
+            }
+            None => {
+                if !held {
+                    self.take_place(room)?;
+                }
+                state.table.insert_unique(hash, entry, |entry| self.hash(entry.id()));
+                Ok(true)
+            }
+        }
     }
 
     /// Hands every record that changed since the last call to `take`, a shard's worth under one lock at a time.
@@ -182,7 +249,7 @@ impl Shards {
         let mut drained = 0;
         for shard in &self.shards {
             let mut state = shard.0.lock();
-            let ShardState { table, dirty } = &mut *state;
+            let ShardState { table, dirty, .. } = &mut *state;
             for id in dirty.drain(..) {
                 let hash = self.hash(id.as_str());
                 if let Some(Entry::Main(record)) = table.find_mut(hash, |entry| entry.id() == id.as_str()) {

@@ -8,6 +8,7 @@ use super::stored::{self, Stored};
 use super::tier::TierView;
 use super::{Context, Done, Error, Internal, Page, Paging, Services, keys};
 use crate::domain::ids::{AccountId, PolicyId};
+use crate::engine::{AccountsFull, Place};
 use crate::store::{Key, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +52,7 @@ pub struct AccountFilter {
     pub id_prefix: Option<String>,
 }
 
+/// Creates a main account. What was used under its id before, as an account that was never created, stays used.
 pub fn create(services: &Services, context: &Context, new: NewAccount) -> Result<Done<Account>, Error> {
     services.change(context, || {
         let mut checks = Checks::default();
@@ -70,7 +72,8 @@ pub fn create(services: &Services, context: &Context, new: NewAccount) -> Result
         let change = Change::new("account.create", subject(&new.id))
             .detail("after", &record)?
             .expect(Table::Accounts, key.clone(), None)
-            .put(Table::Accounts, key, &record)?;
+            .put(Table::Accounts, key, &record)?
+            .hold(services.place(&new.id)?);
         Ok(Plan::Change { value: services.account(new.id.clone(), record, context.now)?, change })
     })
 }
@@ -183,17 +186,20 @@ impl Services {
         }
     }
 
-    /// Errors: the id is taken, or there is no room.
     pub(super) fn must_be_free(&self, id: &AccountId) -> Result<(), Error> {
-        if self.store.get(Table::Accounts, &keys::account(id))?.is_some() {
-            return Err(Error::conflict("account_exists", format!("account {id:?} exists already")));
+        match self.store.get(Table::Accounts, &keys::account(id))? {
+            Some(_) => Err(Error::conflict("account_exists", format!("account {id:?} exists already"))),
+            None => Ok(()),
         }
-        // An account that the engine made by itself takes its place already.
-        let most = self.engine.most_accounts();
-        if self.engine.accounts() >= most && self.engine.main_of(id.as_str()).is_none() {
-            return Err(Error::TableFull { what: "accounts", most });
-        }
-        Ok(())
+    }
+
+    /// A place for an account, so that one that is acknowledged is always taken.
+    ///
+    /// A place in memory and not a record that all creations would contend for: they share one sync of the disk.
+    pub(super) fn place(&self, id: &AccountId) -> Result<Place, Error> {
+        self.engine
+            .hold_place(id)
+            .map_err(|AccountsFull| Error::TableFull { what: "accounts", most: self.engine.most_accounts() })
     }
 
     pub(super) fn account(&self, id: AccountId, record: AccountRecord, now: i64) -> Result<Account, Error> {

@@ -7,7 +7,7 @@ use super::{Context, Error, IDEMPOTENCY_KEPT_MS, Internal, Services, stored, usa
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::ledger::Timeline;
 use crate::domain::policy::{Policy, Tier, Unit, UnlistedResources};
-use crate::engine::{self, Engine, Identities, Options, RestoreReport};
+use crate::engine::{Engine, Identities, Options, RestoreReport};
 use crate::store::{AcceptedClock, AdminStore, Audit, Changeset, CounterStore, Key, Table};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -25,7 +25,8 @@ pub struct BootReport {
 
 /// Builds the engine from what is stored. Usage later than `accept_until` is dropped.
 ///
-/// Errors: a record is damaged or does not make sense; the accounts are more than `options` allow.
+/// All accounts are taken, also where `options` allow fewer by now; no others are created then.
+/// Errors: a record is damaged or does not make sense.
 pub fn engine(
     store: &dyn AdminStore,
     counters: &dyn CounterStore,
@@ -46,6 +47,10 @@ pub fn engine(
     // ORDER: usage is read in the light of the accounts and the active revision, and resets in that of the usage.
     report.usage = restore_usage(counters, &engine, accept_until)?;
     usage::redo_resets(store, &engine)?;
+    let (accounts, most) = (engine.accounts(), engine.most_accounts());
+    if accounts > most {
+        tracing::warn!(accounts, most, "more accounts than the maximum: all are served, no others can be created");
+    }
     Ok((Arc::new(engine), report))
 }
 
@@ -122,14 +127,13 @@ pub(super) fn account_id(key: &Key) -> Result<AccountId, Error> {
 /// Tells the engine of an account.
 pub(super) fn put(to: &Engine, id: &AccountId, facts: Facts) -> Result<(), Error> {
     let put = match facts {
-        Facts::Main(facts) => to.put_main(id, facts),
-        Facts::Sub { main, facts } => to.put_sub(id, &main, facts),
+        Facts::Main(facts) => to.follow_main(id, facts),
+        Facts::Sub { main, facts } => to.follow_sub(id, &main, facts),
     };
-    match put {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Internal::Engine { account: id.clone() }.into()),
-        Err(engine::AccountsFull) => Err(Error::TableFull { what: "accounts", most: to.most_accounts() }),
+    if !put {
+        return Err(Internal::Engine { account: id.clone() }.into());
     }
+    Ok(())
 }
 
 /// What is active before the first publish: one tier and nothing to ask for.

@@ -19,6 +19,9 @@ pub fn replace(
     id: &AccountId,
     caps: &BTreeMap<LimitKey, Quota>,
 ) -> Result<Done<Account>, Error> {
+    // Of the main account, which counts the caps; where there is none to be read the change is refused below.
+    let main = services.account_record(id).ok().and_then(|found| main_of(&found.value).cloned());
+    let _turn = main.map(|main| services.turns.wait(Table::Index, &keys::tally(&main)));
     services.change(context, || {
         let before = services.account_record(id)?;
         let (main, old) = of_sub_account(id, &before.value)?;
@@ -53,6 +56,13 @@ pub fn get(services: &Services, id: &AccountId) -> Result<Stored<Vec<CapRecord>>
     let account = services.account_record(id)?;
     of_sub_account(id, &account.value)?;
     Ok(account.map(|record| caps_of(&record).to_vec()))
+}
+
+fn main_of(record: &AccountRecord) -> Option<&AccountId> {
+    match &record.role {
+        Role::Sub { main, .. } => Some(main),
+        Role::Main { .. } => None,
+    }
 }
 
 fn caps_of(record: &AccountRecord) -> &[CapRecord] {

@@ -1,12 +1,15 @@
 //! From a plan to one durable change.
 
 use super::{Context, Done, Error, IDEMPOTENCY_KEPT_MS, Internal, Services};
+use crate::engine::Place;
 use crate::store::{Audit, Changeset, CommitError, Expect, Idempotency, Key, Outcome, StoredAnswer, Table, Write};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// How often a plan is made anew because something it rests on was changed at the same time.
+///
+/// Changes that contend for one record by nature take turns, see [`super::turns`].
 const MAX_ATTEMPTS: usize = 64;
 
 /// What a use case came to on the state of things that it read.
@@ -32,11 +35,12 @@ pub(super) struct Change {
     action: &'static str,
     subject: Vec<String>,
     detail: Value,
+    place: Option<Place>,
 }
 
 impl Change {
     pub fn new(action: &'static str, subject: String) -> Self {
-        Self { expects: Vec::new(), writes: Vec::new(), action, subject: vec![subject], detail: json!({}) }
+        Self { expects: Vec::new(), writes: Vec::new(), action, subject: vec![subject], detail: json!({}), place: None }
     }
 
     pub fn subject(mut self, subject: String) -> Self {
@@ -69,6 +73,12 @@ impl Change {
 
     pub fn delete(mut self, table: Table, key: Key) -> Self {
         self.writes.push(Write::delete(table, key));
+        self
+    }
+
+    /// Holds the place of an account until the change has been committed or refused.
+    pub fn hold(mut self, place: Place) -> Self {
+        self.place = Some(place);
         self
     }
 
@@ -114,7 +124,7 @@ impl Services {
             if let Some(done) = self.recall(context)? {
                 return Ok(done);
             }
-            let (value, change) = match plan()? {
+            let (value, mut change) = match plan()? {
                 Plan::Unchanged { value, revision } => {
                     return Ok(Done { value, revision: Some(revision), replayed: false });
                 }
@@ -123,6 +133,7 @@ impl Services {
             if context.validate_only {
                 return Ok(Done { value, revision: None, replayed: false });
             }
+            let _place = change.place.take();
             match self.store.commit(change.for_store(context, &value)?).wait() {
                 Ok(Outcome::Committed(committed)) => {
                     return Ok(Done { value, revision: Some(committed.seq), replayed: false });

@@ -31,6 +31,7 @@ mod stored;
 pub mod sub_accounts;
 pub mod tier;
 pub mod tiers;
+mod turns;
 pub mod usage;
 
 pub use crate::store::{ActorKind, Origin};
@@ -43,6 +44,7 @@ use crate::engine::Engine;
 use crate::ids::Ids;
 use crate::store::AdminStore;
 use std::sync::Arc;
+use turns::Turns;
 
 /// How long an answer is kept under its idempotency key.
 pub const IDEMPOTENCY_KEPT_MS: i64 = 25 * 3_600_000;
@@ -64,13 +66,14 @@ pub struct Services {
     store: Arc<dyn AdminStore>,
     engine: Arc<Engine>,
     ids: Ids,
+    turns: Turns,
 }
 
 impl Services {
     /// The engine must be the one that follows the store.
     #[must_use]
     pub fn new(store: Arc<dyn AdminStore>, engine: Arc<Engine>, ids: Ids) -> Self {
-        Self { store, engine, ids }
+        Self { store, engine, ids, turns: Turns::new() }
     }
 
     /// The engine that follows the store.

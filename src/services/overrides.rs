@@ -74,6 +74,7 @@ pub struct OverrideFilter {
 /// Errors: another one for the same limit overlaps it in time (a conflict that names it).
 pub fn create(services: &Services, context: &Context, new: &NewOverride) -> Result<Done<OverrideView>, Error> {
     let id = services.ids.draw(IdKind::Override, context.now);
+    let _turn = services.turns.wait(Table::Index, &keys::tally(&new.account));
     services.change(context, || {
         let record = checked(services, context, new)?;
         services.main_record(&new.account)?;

@@ -19,12 +19,16 @@ pub struct NewSubAccount {
 }
 
 /// Makes a sub-account of `main`. They are listed by [`super::accounts::list`] with a parent.
+///
+/// An id under which requests were allowed although it was never created is refused: that usage would be lost. Where
+/// the first of them comes in after that was looked at, it is lost all the same, for the sub-account is on its way.
 pub fn create(
     services: &Services,
     context: &Context,
     main: &AccountId,
     new: NewSubAccount,
 ) -> Result<Done<Account>, Error> {
+    let _turn = services.turns.wait(Table::Index, &keys::tally(main));
     services.change(context, || {
         services.main_record(main)?;
         let mut checks = Checks::default();
@@ -32,8 +36,12 @@ pub fn create(
         checks.labels("/labels", &new.labels);
         checks.done()?;
         services.must_be_free(&new.id)?;
-        if services.engine.main_of(new.id.as_str()).is_some() {
-            let detail = format!("account {:?} is in use as an account that was never created", new.id);
+        if services.engine.is_stranger(new.id.as_str()) == Some(true) {
+            let detail = format!(
+                "requests of account {:?} were allowed although it was never created, so it has usage of its own: take \
+                 another id, or create it as a main account",
+                new.id
+            );
             return Err(Error::conflict("account_exists", detail));
         }
         let (tally, tally_revision) = services.tally(main)?;
@@ -55,7 +63,8 @@ pub fn create(
             .expect(Table::Index, keys::tally(main), tally_revision)
             .put(Table::Accounts, key, &record)?
             .put(Table::SubAccounts, keys::sub_account(main, &new.id), json!({}))?
-            .put(Table::Index, keys::tally(main), Tally { sub_accounts: tally.sub_accounts + 1, ..tally })?;
+            .put(Table::Index, keys::tally(main), Tally { sub_accounts: tally.sub_accounts + 1, ..tally })?
+            .hold(services.place(&new.id)?);
         Ok(Plan::Change { value: services.account(new.id.clone(), record, context.now)?, change })
     })
 }

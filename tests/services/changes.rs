@@ -1,7 +1,10 @@
 //! What is common to all changes: idempotency, validation only, many at once.
 
-use crate::harness::{Plane, account, new_account, new_sub, refused};
-use quotagate::services::{accounts, sub_accounts};
+use crate::harness::{MINUTE, Plane, account, key, new_account, new_sub, refused, units};
+use quotagate::services::clamps::{self, ClampFilter, NewClamp};
+use quotagate::services::overrides::{self, NewOverride};
+use quotagate::services::records::ScopeRecord;
+use quotagate::services::{Paging, accounts, caps, sub_accounts};
 
 #[test]
 fn a_repeated_request_gets_the_first_answer_again() {
@@ -94,4 +97,68 @@ fn of_two_editors_one_wins() {
     });
 
     assert_eq!(results.iter().filter(|won| **won).count(), 1);
+}
+
+#[test]
+fn sub_accounts_made_by_many_at_once_queue_up() {
+    let plane = Plane::new();
+
+    at_once(64, |thread| {
+        for number in 0..20 {
+            let new = new_sub(&format!("sub-{thread}-{number}"));
+            sub_accounts::create(&plane.services, &plane.context(), &account("acme"), new).unwrap();
+        }
+    });
+
+    assert_eq!(plane.engine().accounts(), 1 + 64 * 20);
+    assert_eq!(plane.rebuilt().accounts(), 1 + 64 * 20);
+}
+
+#[test]
+fn clamps_overrides_and_caps_made_by_many_at_once_queue_up() {
+    let plane = Plane::new();
+    for thread in 0..64 {
+        plane.create_sub("acme", &format!("sub-{thread}"));
+    }
+
+    at_once(64, |thread| {
+        for number in 0..4 {
+            let clamp = NewClamp {
+                key: key("music", "rpm"),
+                scope: ScopeRecord::All,
+                quota: units(100),
+                expires_at_ms: None,
+                permanent: false,
+                reason: "incident".to_owned(),
+            };
+            clamps::create(&plane.services, &plane.context(), &clamp).unwrap();
+            let starts_at_ms = plane.now + (1 + thread * 4 + number) as i64 * MINUTE;
+            let new = NewOverride {
+                account: account("acme"),
+                key: key("music", "rpm"),
+                quota: units(9),
+                starts_at_ms: Some(starts_at_ms),
+                expires_at_ms: Some(starts_at_ms + MINUTE),
+                permanent: false,
+                reason: "event".to_owned(),
+            };
+            overrides::create(&plane.services, &plane.context(), &new).unwrap();
+        }
+        let sub = format!("sub-{thread}");
+        let caps = [(key("music", "rpm"), units(5))].into();
+        caps::replace(&plane.services, &plane.on(plane.tag(&sub)), &account(&sub), &caps).unwrap();
+    });
+
+    assert_eq!(plane.following.trouble(), None);
+    let paging = Paging { after: None, size: 200 };
+    assert!(clamps::list(&plane.services, &ClampFilter::default(), &paging, plane.now).unwrap().next.is_some());
+}
+
+fn at_once(threads: usize, act: impl Fn(usize) + Sync) {
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let act = &act;
+            scope.spawn(move || act(thread));
+        }
+    });
 }

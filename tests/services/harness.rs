@@ -3,7 +3,7 @@
 use quotagate::domain::account::LimitKey;
 use quotagate::domain::ids::{AccountId, PolicyId};
 use quotagate::domain::quantity::Quota;
-use quotagate::engine::{Costs, Decision, Engine, Request};
+use quotagate::engine::{Costs, Decision, Engine, Options as Bounds, Request};
 use quotagate::ids::Ids;
 use quotagate::services::accounts::{self, Account, NewAccount};
 use quotagate::services::policies::{self, NewRevision, Published, Source, Warnings};
@@ -48,22 +48,31 @@ pub struct Plane {
     pub following: Following,
     pub store: Arc<EmbeddedStore>,
     pub now: i64,
+    bounds: Bounds,
     folder: TempDir,
 }
 
 impl Plane {
     /// An empty store.
     pub fn empty() -> Self {
-        Self::with_room_for(1_000_000)
+        Self::bounded(Bounds { most_accounts: 1_000_000, ..Bounds::default() })
     }
 
     /// An empty store with an engine that takes so many accounts.
     pub fn with_room_for(most_accounts: usize) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, engine) = open(&folder, most_accounts);
+        Self::bounded(Bounds { most_accounts, ..Bounds::default() })
+    }
+
+    /// An empty store with such an engine.
+    pub fn bounded(bounds: Bounds) -> Self {
+        Self::start(tempfile::tempdir().unwrap(), bounds, (START, 1))
+    }
+
+    fn start(folder: TempDir, bounds: Bounds, (now, seed): (i64, u64)) -> Self {
+        let (store, engine) = open(&folder, bounds);
         let following = follow(&store, &engine);
-        let services = Services::new(store.clone(), engine, Ids::seeded(1));
-        Self { services, following, store, now: START, folder }
+        let services = Services::new(store.clone(), engine, Ids::seeded(seed));
+        Self { services, following, store, now, bounds, folder }
     }
 
     /// With [`POLICY`] as revision 1 and the account `acme`.
@@ -76,26 +85,34 @@ impl Plane {
 
     /// Stops and starts again from what is stored.
     pub fn restart(self) -> Self {
+        let bounds = self.bounds;
+        self.restart_with(bounds)
+    }
+
+    /// The same under other settings.
+    pub fn restart_with(self, bounds: Bounds) -> Self {
         self.flush();
-        self.after_kill()
+        self.after_kill_with(bounds)
     }
 
     /// Starts again from what is stored: usage that was not yet written is lost.
     pub fn after_kill(self) -> Self {
-        let Self { services, following: _, store, now, folder } = self;
+        let bounds = self.bounds;
+        self.after_kill_with(bounds)
+    }
+
+    fn after_kill_with(self, bounds: Bounds) -> Self {
+        let Self { services, following: _, store, now, bounds: _, folder } = self;
         drop(services);
         store.close().unwrap();
         drop(store);
-        let (store, engine) = open(&folder, 1_000_000);
-        let following = follow(&store, &engine);
-        let services = Services::new(store.clone(), engine, Ids::seeded(2));
-        Self { services, following, store, now, folder }
+        Self::start(folder, bounds, (now, 2))
     }
 
     /// Another engine, built from what is stored now.
     pub fn rebuilt(&self) -> Arc<Engine> {
         self.flush();
-        boot::engine(&*self.store, &*self.store, Default::default(), None).unwrap().0
+        boot::engine(&*self.store, &*self.store, self.bounds, None).unwrap().0
     }
 
     pub fn flush(&self) {
@@ -184,7 +201,7 @@ impl Plane {
     }
 }
 
-fn open(folder: &TempDir, most_accounts: usize) -> (Arc<EmbeddedStore>, Arc<Engine>) {
+fn open(folder: &TempDir, bounds: Bounds) -> (Arc<EmbeddedStore>, Arc<Engine>) {
     let options = Options {
         segment_bytes: 4 * 1024 * 1024,
         reserve_bytes: 0,
@@ -194,8 +211,7 @@ fn open(folder: &TempDir, most_accounts: usize) -> (Arc<EmbeddedStore>, Arc<Engi
         ..Options::default()
     };
     let store = Arc::new(EmbeddedStore::open(folder.path(), options).unwrap().0);
-    let options = quotagate::engine::Options { most_accounts, ..Default::default() };
-    let engine = boot::engine(&*store, &*store, options, None).unwrap().0;
+    let engine = boot::engine(&*store, &*store, bounds, None).unwrap().0;
     (store, engine)
 }
 
