@@ -47,6 +47,19 @@ pub(crate) struct ChangeQuery {
     validate_only: Option<bool>,
 }
 
+impl ChangeQuery {
+    pub(crate) fn read(request: &HttpRequest) -> Result<Self, Problem> {
+        match request.query_string() {
+            "" => Ok(Self { validate_only: None }),
+            query => query::parse(query),
+        }
+    }
+
+    pub(crate) fn validate_only(&self) -> bool {
+        self.validate_only.unwrap_or_default()
+    }
+}
+
 /// Goes with every POST that makes something.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -104,8 +117,8 @@ impl Act {
         Ok(done.await.map_err(|error| Problem::internal(&error))??)
     }
 
-    fn of(request: &HttpRequest, state: &State, body: &[u8]) -> Result<Self, Problem> {
-        let query: ChangeQuery = query::parse(request.query_string())?;
+    fn of(request: &HttpRequest, query: &ChangeQuery, body: &[u8]) -> Result<Self, Problem> {
+        let state = state(request)?;
         let idempotency = idempotency::read(request, ACTOR, body)?;
         let held = idempotency.as_ref().map(|asked| state.in_flight_keys.hold(&asked.key)).transpose()?;
         let context = Context {
@@ -115,7 +128,7 @@ impl Act {
             origin: origin(request),
             if_match: if_match(request)?,
             idempotency,
-            validate_only: query.validate_only.unwrap_or_default(),
+            validate_only: query.validate_only(),
         };
         Ok(Self { services: Arc::clone(&state.services), context, held })
     }
@@ -157,8 +170,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Change<T> {
         let request = request.clone();
         Box::pin(async move {
             let bytes: Bytes = bytes.await?.0;
+            let query = ChangeQuery::read(&request)?;
             let body = body::parse(&bytes)?;
-            let act = Act::of(&request, &*state(&request)?, &bytes)?;
+            let act = Act::of(&request, &query, &bytes)?;
             Ok(Self { body, act })
         })
     }
@@ -173,7 +187,7 @@ impl FromRequest for Act {
         let mut payload = payload.take();
         Box::pin(async move {
             body::drain(&mut payload).await;
-            Self::of(&request, &*state(&request)?, b"")
+            Self::of(&request, &ChangeQuery::read(&request)?, b"")
         })
     }
 }

@@ -14,6 +14,7 @@ mod clamps;
 mod decisions;
 mod denials;
 mod documents;
+mod ends;
 mod health;
 #[cfg(feature = "manual-clock")]
 mod long_times;
