@@ -1,6 +1,7 @@
 //! The OpenAPI document and Swagger UI, from the binary itself: nothing is loaded from elsewhere.
 
 use super::openapi;
+use super::query::NoQuery;
 use super::reply;
 use actix_web::http::header;
 use actix_web::{HttpResponse, get};
@@ -16,7 +17,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
     responses((status = 200, description = "The document", body = Object, content_type = "application/json")),
 )]
 #[get("/openapi.json")]
-pub(crate) async fn document() -> HttpResponse {
+pub(crate) async fn document(_: NoQuery) -> HttpResponse {
     static JSON: LazyLock<String> = LazyLock::new(openapi::json);
     reply::json_bytes(JSON.clone().into_bytes())
 }

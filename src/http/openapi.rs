@@ -128,6 +128,7 @@ fn common(operation: &Operation) -> Vec<(StatusCode, &'static str)> {
     let has_body = operation.request_body.is_some();
     let in_path = takes(&ParameterIn::Path);
     let is_change = parameters.iter().any(|parameter| parameter.name == "validate_only");
+    let is_kept = takes_header("If-Match") || takes_header("Idempotency-Key");
     let is_plain = !has_body && parameters.is_empty();
     let add = [
         (true, StatusCode::BAD_REQUEST, "The request is not well formed, or its body is not JSON"),
@@ -136,10 +137,10 @@ fn common(operation: &Operation) -> Vec<(StatusCode, &'static str)> {
         (takes_header("If-Match"), StatusCode::PRECONDITION_FAILED, "It has moved on; `current_etag` is its tag now"),
         (has_body, StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than this server takes"),
         (has_body, StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not `application/json`"),
-        (!is_plain, StatusCode::UNPROCESSABLE_ENTITY, "Something is not valid; `errors` lists every value"),
+        (true, StatusCode::UNPROCESSABLE_ENTITY, "Something is not valid; `errors` lists every value"),
         (takes_header("If-Match"), StatusCode::PRECONDITION_REQUIRED, "`If-Match` is missing"),
         (!is_plain, StatusCode::INTERNAL_SERVER_ERROR, "Something broke in the server"),
-        (is_change, StatusCode::SERVICE_UNAVAILABLE, "Changes cannot be taken for now; `Retry-After` says when"),
+        (is_kept, StatusCode::SERVICE_UNAVAILABLE, "Changes cannot be taken for now; `Retry-After` says when"),
     ];
     add.into_iter().filter(|(applies, ..)| *applies).map(|(_, status, description)| (status, description)).collect()
 }

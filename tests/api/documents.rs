@@ -128,3 +128,36 @@ fn swagger_ui_comes_from_the_binary_alone() {
     assert_eq!(server.get("/docs/swagger-ui-bundle.js").status, 200);
     assert_eq!(server.get("/docs").status, 200, "redirected to the page");
 }
+
+/// Every documented operation, as method and path with the examples of its parameters in it.
+pub fn operations(document: &Value) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let filled =
+                parameters.filter(|parameter| parameter["in"] == "path").fold(path.clone(), |filled, parameter| {
+                    let example = match &parameter["example"] {
+                        Value::String(text) => text.clone(),
+                        Value::Null => "rs_AAAAAAAAAAAAAAABAAABnXqO4AphY21lLWV1".to_owned(),
+                        other => other.to_string(),
+                    };
+                    filled.replace(&format!("{{{}}}", parameter["name"].as_str().unwrap()), &example)
+                });
+            all.push((method.to_uppercase(), filled));
+        }
+    }
+    all
+}
+
+#[test]
+fn no_route_passes_over_a_parameter_that_it_does_not_know() {
+    let server = Server::start();
+    let operations = operations(&server.get("/openapi.json").json);
+
+    for (method, path) in &operations {
+        let reply = server.send(method, &format!("{path}?no_such=1"), &[crate::control::JSON], "{}");
+        assert_eq!(reply.problem(422, "invalid_request"), "/no_such", "{method} {path}");
+    }
+    assert!(operations.len() > 40, "{}", operations.len());
+}
