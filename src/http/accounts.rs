@@ -188,7 +188,7 @@ pub(crate) async fn list(listing: List<AccountsQuery>) -> Result<HttpResponse, P
 #[get("/v1/accounts/{id}")]
 pub(crate) async fn read(reading: Read, id: Path<AccountId>) -> Result<HttpResponse, Problem> {
     let account = reading.run(move |services, now| accounts::get(services, &id, now)).await?;
-    reply::tagged(&AccountAnswer::from(account.value), account.revision)
+    reply::record(&AccountAnswer::from(account.value), account.revision)
 }
 
 /// Change an account

@@ -3,6 +3,7 @@
 use super::openapi;
 use super::query::NoQuery;
 use super::reply;
+use super::tags;
 use actix_web::http::header;
 use actix_web::{HttpResponse, get};
 use std::sync::LazyLock;
@@ -18,8 +19,12 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 )]
 #[get("/openapi.json")]
 pub(crate) async fn document(_: NoQuery) -> HttpResponse {
-    static JSON: LazyLock<String> = LazyLock::new(openapi::json);
-    reply::json_bytes(JSON.clone().into_bytes())
+    static JSON: LazyLock<(String, String)> = LazyLock::new(|| {
+        let json = openapi::json();
+        (tags::of_body(json.as_bytes()), json)
+    });
+    let (tag, json) = &*JSON;
+    reply::tagged(tag.clone(), json.clone().into_bytes())
 }
 
 /// `/docs` without its slash.

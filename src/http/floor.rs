@@ -3,18 +3,19 @@
 use super::problem::{Code, Problem};
 use super::request_id::{self, RequestId};
 use super::state::State;
+use super::tags;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
-use actix_web::http::{ConnectionType, StatusCode, header};
+use actix_web::http::{ConnectionType, Method, StatusCode, header};
 use actix_web::web::Data;
-use actix_web::{Error, HttpMessage};
+use actix_web::{Error, HttpMessage, HttpResponse};
 use futures_util::FutureExt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 
 /// The outermost middleware.
 pub(crate) fn floor<S, B>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     service: &S,
 ) -> impl Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>> + use<S, B>
 where
@@ -25,6 +26,10 @@ where
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
     let state = request.app_data::<Data<State>>().cloned();
+    if request.method() == Method::HEAD {
+        // The same answer; that its body is not sent is seen to where answers are written.
+        request.head_mut().method = Method::GET;
+    }
     let answered = AssertUnwindSafe(service.call(request)).catch_unwind();
     async move {
         let _in_traffic = state.as_ref().map(|state| state.traffic.enter());
@@ -40,6 +45,7 @@ where
                 log(&problem, &id);
                 response.into_response(problem.respond()).map_into_right_body::<B>()
             }
+            None if is_unchanged(&response) => not_modified(response).map_into_right_body::<B>(),
             None => response.map_into_left_body(),
         };
         response.headers_mut().insert(request_id::HEADER, id.header_value());
@@ -48,6 +54,23 @@ where
         }
         Ok(response)
     }
+}
+
+/// A read whose answer the caller has already.
+fn is_unchanged<B>(response: &ServiceResponse<B>) -> bool {
+    let request = response.request();
+    let tag = response.headers().get(header::ETAG);
+    request.method() == Method::GET
+        && response.status() == StatusCode::OK
+        && tag.is_some_and(|tag| tags::none_match_names(request.headers(), tag))
+}
+
+fn not_modified<B>(response: ServiceResponse<B>) -> ServiceResponse {
+    let mut unchanged = HttpResponse::NotModified();
+    if let Some(tag) = response.headers().get(header::ETAG) {
+        unchanged.insert_header((header::ETAG, tag.clone()));
+    }
+    response.into_response(unchanged.finish())
 }
 
 fn named(problem: Problem, id: &RequestId) -> Problem {

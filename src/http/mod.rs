@@ -36,6 +36,7 @@ mod schema;
 pub mod server;
 pub mod state;
 mod sub_accounts;
+mod tags;
 #[cfg(feature = "manual-clock")]
 mod test_clock;
 mod tier;

@@ -139,7 +139,7 @@ impl<F: Send + 'static> List<F> {
         let Self { filter, paging, binding, read } = self;
         let page = read.run(move |services, now| work(services, &filter, &paging, now)).await?;
         let next_page_token = page.next.map(|cursor| token(binding, &cursor));
-        reply::ok(&Listed { items: page.items.into_iter().map(view).collect(), next_page_token })
+        reply::view(&Listed { items: page.items.into_iter().map(view).collect(), next_page_token })
     }
 
     fn of(request: &HttpRequest) -> Result<Self, Problem>

@@ -150,7 +150,7 @@ struct Renew {
 pub(crate) async fn read(state: Data<State>, path: Path<String>, _: NoQuery) -> Result<HttpResponse, Problem> {
     let handle = handle(&path)?;
     let view = state.engine.reservation(&handle, state.clock.now_ms()).ok_or(EndError::UnknownReservation)?;
-    reply::ok(&ReservationState::of(&handle, view))
+    reply::view(&ReservationState::of(&handle, view))
 }
 
 /// Settle a reservation

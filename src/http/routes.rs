@@ -75,6 +75,8 @@ pub(super) fn configure(app: &mut web::ServiceConfig) {
     hot(&mut ServiceConfig::new(app));
     // ORDER: last, because it answers everything that no route before it took.
     app.app_data(paths::known()).app_data(path_config()).service(others);
+    // What has no path at all: `OPTIONS *`.
+    app.default_service(web::to(paths::fallback));
 }
 
 /// A path's part that does not follow the grammar of its kind.

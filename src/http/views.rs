@@ -1,6 +1,6 @@
 //! Pieces of what the control plane reads and answers: who did something, times, fields that may be null, list items.
 
-use super::reply::etag;
+use super::tags;
 use super::wire::{parse_rfc3339, rfc3339};
 use crate::domain::ids::PolicyId;
 use crate::services::Stored;
@@ -43,7 +43,7 @@ impl<T> Item<T> {
     where
         T: From<S>,
     {
-        Self { etag: etag(stored.revision), value: T::from(stored.value) }
+        Self { etag: tags::of_revision(stored.revision), value: T::from(stored.value) }
     }
 }
 

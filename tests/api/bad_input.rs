@@ -148,7 +148,7 @@ fn other_methods_and_paths_are_told_apart() {
     let wrong_method_with_part = server.send("DELETE", "/v1/reservations/rs_x/settle", &[], "");
 
     wrong_method.problem(405, "method_not_allowed");
-    assert_eq!(wrong_method.header("allow"), "POST");
+    assert_eq!(wrong_method.header("allow"), "OPTIONS, POST");
     wrong_method_with_part.problem(405, "method_not_allowed");
     for path in ["/", "/v1", "/v1/decisions/", "/v1/nope", "/v2/decisions", "/V1/decisions", "/v1/reservations/a/b/c"] {
         server.get(path).problem(404, "no_such_path");

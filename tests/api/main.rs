@@ -21,6 +21,7 @@ mod long_times;
 #[cfg(feature = "manual-clock")]
 mod overrides;
 mod policies;
+mod reads;
 mod reservations;
 mod restart;
 mod start_and_stop;

@@ -144,7 +144,7 @@ impl Server {
             request = request.header(*name, *value);
         }
         let answered = match method {
-            "GET" => self.agent.run(request.body(()).unwrap()),
+            "GET" | "HEAD" | "OPTIONS" | "TRACE" => self.agent.run(request.body(()).unwrap()),
             _ => self.agent.run(request.body(body.as_bytes().to_vec()).unwrap()),
         };
         let mut response = answered?;
