@@ -1,5 +1,7 @@
 //! What every request passes: its name, its errors in one form, and a net under handlers that panic.
 
+use super::body;
+use super::door;
 use super::problem::{Code, Problem};
 use super::request_id::{self, RequestId};
 use super::state::State;
@@ -30,29 +32,44 @@ where
         // The same answer; that its body is not sent is seen to where answers are written.
         request.head_mut().method = Method::GET;
     }
-    let answered = AssertUnwindSafe(service.call(request)).catch_unwind();
+    let let_in = match door::check(&request) {
+        Ok(()) => Ok(AssertUnwindSafe(service.call(request)).catch_unwind()),
+        Err(problem) => Err((request, problem)),
+    };
     async move {
         let _in_traffic = state.as_ref().map(|state| state.traffic.enter());
-        let response = match answered.await {
-            Ok(Ok(response)) => response,
-            // No response to work on: the error is answered by the server itself, so it carries all it needs.
-            Ok(Err(error)) => return Err(named(as_problem(&error), &id).into()),
-            Err(panic) => return Err(named(panicked(&*panic), &id).into()),
-        };
-        let mut response = match problem_in(&response) {
-            Some(problem) => {
+        let mut response = match let_in {
+            Ok(answered) => match answered.await {
+                Ok(Ok(response)) => finished(response, &id),
+                // No response to work on: the error is answered by the server itself, so it carries all it needs.
+                Ok(Err(error)) => return Err(named(as_problem(&error), &id).into()),
+                Err(panic) => return Err(named(panicked(&*panic), &id).into()),
+            },
+            Err((mut request, problem)) => {
+                body::drain(&mut request.take_payload()).await;
+                tracing::info!(request_id = id.as_str(), code = ?problem.code(), "refused at the door");
                 let problem = problem.with_request_id(id.as_str());
-                log(&problem, &id);
-                response.into_response(problem.respond()).map_into_right_body::<B>()
+                request.into_response(problem.respond()).map_into_right_body::<B>()
             }
-            None if is_unchanged(&response) => not_modified(response).map_into_right_body::<B>(),
-            None => response.map_into_left_body(),
         };
         response.headers_mut().insert(request_id::HEADER, id.header_value());
         if state.as_ref().is_some_and(|state| state.traffic.is_draining()) {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
         Ok(response)
+    }
+}
+
+/// A problem in our form, a read that the caller has already without its body, else as it is.
+fn finished<B>(response: ServiceResponse<B>, id: &RequestId) -> ServiceResponse<EitherBody<B>> {
+    match problem_in(&response) {
+        Some(problem) => {
+            let problem = problem.with_request_id(id.as_str());
+            log(&problem, id);
+            response.into_response(problem.respond()).map_into_right_body()
+        }
+        None if is_unchanged(&response) => not_modified(response).map_into_right_body(),
+        None => response.map_into_left_body(),
     }
 }
 

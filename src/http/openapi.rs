@@ -200,6 +200,10 @@ fn is_usual(code: Code) -> bool {
         | Code::Internal
         | Code::Busy => true,
         Code::InvalidHttp
+        | Code::ForeignOrigin
+        | Code::ForeignHost
+        | Code::UriTooLong
+        | Code::HeadersTooLarge
         | Code::NoSuchPath
         | Code::UnknownReservation
         | Code::ReservationConflict

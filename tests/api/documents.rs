@@ -161,3 +161,23 @@ fn no_route_passes_over_a_parameter_that_it_does_not_know() {
     }
     assert!(operations.len() > 40, "{}", operations.len());
 }
+
+#[test]
+fn the_type_of_a_problem_leads_to_its_help() {
+    let server = Server::start();
+    let codes = server.get("/openapi.json").json["components"]["schemas"]["ErrorCode"]["enum"].clone();
+    let refused = server.get("/v1/nowhere");
+
+    let page = server.get(refused.json["type"].as_str().unwrap().split_once('#').unwrap().0);
+
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    let codes = codes.as_array().unwrap();
+    assert!(codes.len() > 30);
+    for code in codes {
+        let code = code.as_str().unwrap();
+        assert_eq!(page.text.matches(&format!("id=\"{code}\"")).count(), 1, "{code}");
+        assert!(page.text.contains(&format!("<a href=\"#{code}\">")), "{code}");
+    }
+    assert!(!page.text.contains("http://") && !page.text.contains("<script"), "nothing is loaded from elsewhere");
+    assert_eq!(server.get("/docs/").status, 200);
+}

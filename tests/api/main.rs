@@ -14,6 +14,7 @@ mod clamps;
 mod decisions;
 mod denials;
 mod documents;
+mod door;
 mod ends;
 mod health;
 #[cfg(feature = "manual-clock")]
@@ -27,4 +28,5 @@ mod restart;
 mod start_and_stop;
 mod sub_accounts;
 mod tier;
+mod times;
 mod usage;
