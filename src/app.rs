@@ -281,7 +281,7 @@ fn publish(services: &Services, config: &Config, now: i64) -> Result<u64, AppErr
         None => "the built-in policy: nothing was published before".to_owned(),
     };
     let new = NewRevision { source: Source::Text(text), reason, warnings: Warnings::Told };
-    let context = Context { if_match: active.map(|active| active.revision), ..Context::system(now) };
+    let context = Context { if_match: active.map(|active| active.revision.into()), ..Context::system(now) };
     let published = policies::publish(services, &context, &new).map_err(|error| AppError::Policy { policy, error })?;
     Ok(published.value.activation.revision)
 }

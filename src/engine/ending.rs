@@ -24,7 +24,7 @@ pub(super) struct EndOutcome {
 
 /// How the holder changes a reservation.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Change<'a> {
+pub enum Change<'a> {
     Settle(&'a Amounts),
     Cancel,
     Renew { ttl_ms: i64 },

@@ -14,6 +14,7 @@ mod ending;
 mod explain;
 pub mod handle;
 mod identities;
+mod preview;
 mod record;
 pub mod request;
 mod reservations;
@@ -29,6 +30,7 @@ pub use accounts::Place;
 pub use answer::{
     DecideError, Decision, EndError, Ended, Held, LimitState, Limits, Reason, Scope, Status, StatusError,
 };
+pub use ending::Change;
 pub use explain::{Explanation, LimitExplained, Outcome as SourceOutcome, Source, SourceKind};
 pub use handle::Handle;
 pub use identities::{Identities, IdentitiesRecord};
@@ -46,7 +48,7 @@ use crate::domain::policy::{Policy, UnlistedResources};
 use crate::policy::tiers::Standing;
 use arc_swap::{ArcSwap, Guard};
 use decide::Outcome;
-use ending::{Change, EndOutcome};
+use ending::EndOutcome;
 use parking_lot::Mutex;
 use record::Record;
 use shards::{Room, Shards};
@@ -199,28 +201,27 @@ impl Engine {
 
     /// The true cost of what a reservation stood for; it has ended then.
     pub fn settle(&self, handle: &Handle, amounts: &Amounts, now: i64) -> Result<Ended, EndError> {
-        self.change(handle, Change::Settle(amounts), now)
+        self.end(handle, Change::Settle(amounts), now)
     }
 
     /// The request never ran: all is given back.
     pub fn cancel(&self, handle: &Handle, now: i64) -> Result<Ended, EndError> {
-        self.change(handle, Change::Cancel, now)
+        self.end(handle, Change::Cancel, now)
     }
 
     /// The reservation expires `ttl_ms` from now, at most 24 h after it was made.
     pub fn renew(&self, handle: &Handle, ttl_ms: i64, now: i64) -> Result<Ended, EndError> {
-        self.change(handle, Change::Renew { ttl_ms }, now)
+        self.end(handle, Change::Renew { ttl_ms }, now)
     }
 
-    fn change(&self, handle: &Handle, change: Change<'_>, now: i64) -> Result<Ended, EndError> {
+    /// Any of the three.
+    pub fn end(&self, handle: &Handle, change: Change<'_>, now: i64) -> Result<Ended, EndError> {
         let mut snapshot = self.snapshot.load();
         let changed = self.shards.with_main(handle.main.as_str(), |record| {
             self.catch_up(record, &mut snapshot);
             ending::change(record, &snapshot, handle, change, now)
         });
-        let EndOutcome { group, limits, late, replayed, expires_at_ms } =
-            changed.unwrap_or(Err(EndError::UnknownReservation))?;
-        Ok(Ended { snapshot, group, limits, late, replayed, expires_at_ms })
+        unpack(snapshot, changed)
     }
 
     /// The limits of an account on a resource as they stand; changes nothing.
@@ -338,4 +339,11 @@ impl Engine {
             *snapshot = self.snapshot.load();
         }
     }
+}
+
+/// None: there is no such account, so the reservation is not known either.
+fn unpack(snapshot: Guard<Arc<Snapshot>>, ended: Option<Result<EndOutcome, EndError>>) -> Result<Ended, EndError> {
+    let EndOutcome { group, limits, late, replayed, expires_at_ms } =
+        ended.unwrap_or(Err(EndError::UnknownReservation))?;
+    Ok(Ended { snapshot, group, limits, late, replayed, expires_at_ms })
 }

@@ -228,6 +228,14 @@ impl Reservations {
         self.touch(slot);
     }
 
+    /// Takes back what [`Self::end`] or [`Self::renew`] did to one; the counters are the caller's.
+    pub fn put_back(&mut self, slot: u32, before: Reservation) {
+        let Some(reservation) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
+        self.due.remove(&(reservation.due(), slot));
+        self.due.insert((before.due(), slot));
+        *reservation = before;
+    }
+
     /// Ends those whose time has come, forgets those ended long enough ago.
     ///
     /// Returns whether anything changed.

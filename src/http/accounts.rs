@@ -5,7 +5,7 @@ use super::problem::Problem;
 use super::query::{List, Listed, PageQuery, Read};
 use super::reply;
 use super::tier::TierAnswer;
-use super::views::{ActView, Item, Reason, nullable};
+use super::views::{ActView, Item, NewAccountId, Reason, nullable};
 use super::wire::rfc3339;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::services::accounts::{self, Account, AccountFilter, AccountPatch, NewAccount};
@@ -70,7 +70,8 @@ impl From<Account> for AccountAnswer {
 #[serde(deny_unknown_fields, expecting = "expected a JSON object")]
 #[schema(example = json!({"id": "acme"}))]
 pub(crate) struct AccountRequest {
-    id: AccountId,
+    #[schema(value_type = AccountId)]
+    id: NewAccountId,
     /// The tier that it has at least, whatever it pays; the policy's default tier where absent.
     #[serde(default)]
     tier: Option<PolicyId>,
@@ -147,7 +148,7 @@ impl AccountsQuery {
 )]
 #[post("/v1/accounts")]
 pub(crate) async fn create(change: Change<AccountRequest>) -> Result<HttpResponse, Problem> {
-    let work = |services: &_, context: &_, AccountRequest { id, tier, name, labels }| {
+    let work = |services: &_, context: &_, AccountRequest { id: NewAccountId(id), tier, name, labels }| {
         accounts::create(services, context, NewAccount { id, tier, name, labels: labels.unwrap_or_default() })
     };
     reply::created(change.run(work).await?, location, AccountAnswer::from)
@@ -188,7 +189,7 @@ pub(crate) async fn list(listing: List<AccountsQuery>) -> Result<HttpResponse, P
 #[get("/v1/accounts/{id}")]
 pub(crate) async fn read(reading: Read, id: Path<AccountId>) -> Result<HttpResponse, Problem> {
     let account = reading.run(move |services, now| accounts::get(services, &id, now)).await?;
-    reply::tagged(&AccountAnswer::from(account.value), account.revision)
+    reply::record(&AccountAnswer::from(account.value), account.revision)
 }
 
 /// Change an account

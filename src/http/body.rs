@@ -45,19 +45,6 @@ impl FromRequest for JsonBytes {
     }
 }
 
-/// A JSON body as a `T`.
-pub(crate) struct Json<T>(pub(crate) T);
-
-impl<T: DeserializeOwned> FromRequest for Json<T> {
-    type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let bytes = JsonBytes::from_request(request, payload);
-        Box::pin(async move { parse(&bytes.await?.0).map(Self) })
-    }
-}
-
 /// What can be told before the body is read. Returns the most bytes that it may have.
 fn check_head(request: &HttpRequest) -> Result<usize, Problem> {
     if !request.content_type().eq_ignore_ascii_case("application/json") {

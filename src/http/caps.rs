@@ -71,7 +71,7 @@ fn key(path: &str) -> Result<LimitKey, Problem> {
 #[get("/v1/accounts/{id}/caps")]
 pub(crate) async fn read(reading: Read, id: Path<AccountId>) -> Result<HttpResponse, Problem> {
     let caps = reading.run(move |services, _| caps::get(services, &id)).await?;
-    reply::tagged(&CapsAnswer::of(&caps.value), caps.revision)
+    reply::record(&CapsAnswer::of(&caps.value), caps.revision)
 }
 
 /// Replace the caps of a sub-account

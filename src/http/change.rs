@@ -2,13 +2,13 @@
 
 use super::body::{self, JsonBytes};
 use super::idempotency::{self, Held};
-use super::problem::{Place, Problem};
+use super::problem::Problem;
 use super::query;
 use super::request_id::RequestId;
 use super::state::State;
+use super::tags;
 use crate::services::{self, ActorKind, Context, Origin, Services};
 use actix_web::dev::Payload;
-use actix_web::http::header;
 use actix_web::web::{Bytes, Data, block};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use serde::Deserialize;
@@ -20,8 +20,6 @@ use utoipa::IntoParams;
 
 /// Who acts as long as there are no credentials: whoever reaches the loopback address.
 const ACTOR: &str = "loopback";
-/// No record is ever at this revision: a tag that names it is stale.
-const NO_REVISION: u64 = u64::MAX;
 
 /// A change with a JSON body.
 pub(crate) struct Change<T> {
@@ -47,6 +45,19 @@ pub(crate) struct ChangeQuery {
     validate_only: Option<bool>,
 }
 
+impl ChangeQuery {
+    pub(crate) fn read(request: &HttpRequest) -> Result<Self, Problem> {
+        match request.query_string() {
+            "" => Ok(Self { validate_only: None }),
+            query => query::parse(query),
+        }
+    }
+
+    pub(crate) fn validate_only(&self) -> bool {
+        self.validate_only.unwrap_or_default()
+    }
+}
+
 /// Goes with every POST that makes something.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -69,8 +80,9 @@ pub(crate) struct IdempotencyKey {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes a header in the OpenAPI document")]
 pub(crate) struct IfMatch {
-    /// The `ETag` that was read, with its quotes: the change is refused with 412 where it has moved on since.
-    #[param(rename = "If-Match", example = "\"1\"", pattern = "^(W/)?\"[!#-~]*\"$")]
+    /// The `ETag` that was read, with its quotes: the change is refused with 412 where it has moved on since. A list of
+    /// them, or `*` for whatever is there.
+    #[param(rename = "If-Match", example = "\"1\"", pattern = r#"^(\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*")*)$"#)]
     etag: String,
 }
 
@@ -104,8 +116,8 @@ impl Act {
         Ok(done.await.map_err(|error| Problem::internal(&error))??)
     }
 
-    fn of(request: &HttpRequest, state: &State, body: &[u8]) -> Result<Self, Problem> {
-        let query: ChangeQuery = query::parse(request.query_string())?;
+    fn of(request: &HttpRequest, query: &ChangeQuery, body: &[u8]) -> Result<Self, Problem> {
+        let state = state(request)?;
         let idempotency = idempotency::read(request, ACTOR, body)?;
         let held = idempotency.as_ref().map(|asked| state.in_flight_keys.hold(&asked.key)).transpose()?;
         let context = Context {
@@ -113,9 +125,9 @@ impl Act {
             actor: ACTOR.to_owned(),
             actor_kind: ActorKind::Console,
             origin: origin(request),
-            if_match: if_match(request)?,
+            if_match: tags::if_match(request.headers())?,
             idempotency,
-            validate_only: query.validate_only.unwrap_or_default(),
+            validate_only: query.validate_only(),
         };
         Ok(Self { services: Arc::clone(&state.services), context, held })
     }
@@ -124,24 +136,6 @@ impl Act {
 fn origin(request: &HttpRequest) -> Origin {
     let request_id = request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned());
     Origin { address: request.peer_addr().map(|address| address.ip().to_string()), request_id }
-}
-
-/// The revision that `If-Match` names.
-///
-/// Errors: not one entity tag. A tag that is not one of ours is not an error: it matches nothing.
-fn if_match(request: &HttpRequest) -> Result<Option<u64>, Problem> {
-    let Some(value) = request.headers().get(header::IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    let weak = text.starts_with("W/");
-    let tag = text.strip_prefix("W/").unwrap_or(text);
-    let opaque = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).filter(|tag| !tag.contains('"'));
-    match opaque {
-        Some(revision) => Ok(Some(if weak { NO_REVISION } else { revision.parse().unwrap_or(NO_REVISION) })),
-        None => {
-            let detail = "write the one entity tag that was read, with its quotes, such as `\"12\"`";
-            Err(Problem::field(Place::Header, "/If-Match", "invalid_value", detail))
-        }
-    }
 }
 
 fn state(request: &HttpRequest) -> Result<Data<State>, Problem> {
@@ -157,8 +151,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Change<T> {
         let request = request.clone();
         Box::pin(async move {
             let bytes: Bytes = bytes.await?.0;
+            let query = ChangeQuery::read(&request)?;
             let body = body::parse(&bytes)?;
-            let act = Act::of(&request, &*state(&request)?, &bytes)?;
+            let act = Act::of(&request, &query, &bytes)?;
             Ok(Self { body, act })
         })
     }
@@ -173,27 +168,7 @@ impl FromRequest for Act {
         let mut payload = payload.take();
         Box::pin(async move {
             body::drain(&mut payload).await;
-            Self::of(&request, &*state(&request)?, b"")
+            Self::of(&request, &ChangeQuery::read(&request)?, b"")
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use actix_web::test::TestRequest;
-
-    #[test]
-    fn if_match_takes_one_entity_tag() {
-        let read = |value: &str| if_match(&TestRequest::put().insert_header(("if-match", value)).to_http_request());
-
-        assert_eq!(if_match(&TestRequest::put().to_http_request()).unwrap(), None);
-        assert_eq!(read("\"12\"").unwrap(), Some(12));
-        for stale in ["W/\"12\"", "\"abc\"", "\"\"", "\"-1\"", "\"99999999999999999999\""] {
-            assert_eq!(read(stale).unwrap(), Some(NO_REVISION), "{stale}");
-        }
-        for bad in ["12", "*", "\"1\", \"2\"", "", "\""] {
-            assert!(read(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -193,7 +193,7 @@ pub(crate) async fn list(listing: List<ClampsQuery>) -> Result<HttpResponse, Pro
 #[get("/v1/clamps/{id}")]
 pub(crate) async fn read(reading: Read, id: Path<String>) -> Result<HttpResponse, Problem> {
     let view = reading.run(move |services, now| clamps::get(services, &id, now)).await?;
-    reply::tagged(&ClampAnswer::from(view.value), view.revision)
+    reply::record(&ClampAnswer::from(view.value), view.revision)
 }
 
 /// Remove a clamp

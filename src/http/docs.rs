@@ -1,7 +1,9 @@
 //! The OpenAPI document and Swagger UI, from the binary itself: nothing is loaded from elsewhere.
 
 use super::openapi;
+use super::query::NoQuery;
 use super::reply;
+use super::tags;
 use actix_web::http::header;
 use actix_web::{HttpResponse, get};
 use std::sync::LazyLock;
@@ -16,9 +18,13 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
     responses((status = 200, description = "The document", body = Object, content_type = "application/json")),
 )]
 #[get("/openapi.json")]
-pub(crate) async fn document() -> HttpResponse {
-    static JSON: LazyLock<String> = LazyLock::new(openapi::json);
-    reply::json_bytes(JSON.clone().into_bytes())
+pub(crate) async fn document(_: NoQuery) -> HttpResponse {
+    static JSON: LazyLock<(String, String)> = LazyLock::new(|| {
+        let json = openapi::json();
+        (tags::of_body(json.as_bytes()), json)
+    });
+    let (tag, json) = &*JSON;
+    reply::tagged(tag.clone(), json.clone().into_bytes())
 }
 
 /// `/docs` without its slash.

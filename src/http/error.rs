@@ -1,7 +1,7 @@
 //! What the use cases refuse, as problems: one exhaustive match.
 
 use super::problem::{Code, FieldError, Place, Problem};
-use super::reply::etag;
+use super::tags;
 use crate::services::Error;
 
 impl From<Error> for Problem {
@@ -16,7 +16,9 @@ impl From<Error> for Problem {
                 Self::new(known.unwrap_or(Code::Conflict), detail).with_allowed_transitions(transitions)
             }
             Error::PreconditionRequired => Self::new(Code::PreconditionRequired, detail),
-            Error::Stale { current } => Self::new(Code::Stale, detail).with_current_etag(current.map(etag)),
+            Error::Stale { current } => {
+                Self::new(Code::Stale, detail).with_current_etag(current.map(tags::of_revision))
+            }
             Error::Invalid(errors) => {
                 let field = |error: crate::services::FieldError| FieldError {
                     place: Place::Body,

@@ -1,20 +1,23 @@
 //! What every request passes: its name, its errors in one form, and a net under handlers that panic.
 
+use super::body;
+use super::door;
 use super::problem::{Code, Problem};
 use super::request_id::{self, RequestId};
 use super::state::State;
+use super::tags;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
-use actix_web::http::{ConnectionType, StatusCode, header};
+use actix_web::http::{ConnectionType, Method, StatusCode, header};
 use actix_web::web::Data;
-use actix_web::{Error, HttpMessage};
+use actix_web::{Error, HttpMessage, HttpResponse};
 use futures_util::FutureExt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 
 /// The outermost middleware.
 pub(crate) fn floor<S, B>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     service: &S,
 ) -> impl Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>> + use<S, B>
 where
@@ -25,22 +28,29 @@ where
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
     let state = request.app_data::<Data<State>>().cloned();
-    let answered = AssertUnwindSafe(service.call(request)).catch_unwind();
+    if request.method() == Method::HEAD {
+        // The same answer; that its body is not sent is seen to where answers are written.
+        request.head_mut().method = Method::GET;
+    }
+    let let_in = match door::check(&request) {
+        Ok(()) => Ok(AssertUnwindSafe(service.call(request)).catch_unwind()),
+        Err(problem) => Err((request, problem)),
+    };
     async move {
         let _in_traffic = state.as_ref().map(|state| state.traffic.enter());
-        let response = match answered.await {
-            Ok(Ok(response)) => response,
-            // No response to work on: the error is answered by the server itself, so it carries all it needs.
-            Ok(Err(error)) => return Err(named(as_problem(&error), &id).into()),
-            Err(panic) => return Err(named(panicked(&*panic), &id).into()),
-        };
-        let mut response = match problem_in(&response) {
-            Some(problem) => {
+        let mut response = match let_in {
+            Ok(answered) => match answered.await {
+                Ok(Ok(response)) => finished(response, &id),
+                // No response to work on: the error is answered by the server itself, so it carries all it needs.
+                Ok(Err(error)) => return Err(named(as_problem(&error), &id).into()),
+                Err(panic) => return Err(named(panicked(&*panic), &id).into()),
+            },
+            Err((mut request, problem)) => {
+                body::drain(&mut request.take_payload()).await;
+                tracing::info!(request_id = id.as_str(), code = ?problem.code(), "refused at the door");
                 let problem = problem.with_request_id(id.as_str());
-                log(&problem, &id);
-                response.into_response(problem.respond()).map_into_right_body::<B>()
+                request.into_response(problem.respond()).map_into_right_body::<B>()
             }
-            None => response.map_into_left_body(),
         };
         response.headers_mut().insert(request_id::HEADER, id.header_value());
         if state.as_ref().is_some_and(|state| state.traffic.is_draining()) {
@@ -48,6 +58,36 @@ where
         }
         Ok(response)
     }
+}
+
+/// A problem in our form, a read that the caller has already without its body, else as it is.
+fn finished<B>(response: ServiceResponse<B>, id: &RequestId) -> ServiceResponse<EitherBody<B>> {
+    match problem_in(&response) {
+        Some(problem) => {
+            let problem = problem.with_request_id(id.as_str());
+            log(&problem, id);
+            response.into_response(problem.respond()).map_into_right_body()
+        }
+        None if is_unchanged(&response) => not_modified(response).map_into_right_body(),
+        None => response.map_into_left_body(),
+    }
+}
+
+/// A read whose answer the caller has already.
+fn is_unchanged<B>(response: &ServiceResponse<B>) -> bool {
+    let request = response.request();
+    let tag = response.headers().get(header::ETAG);
+    request.method() == Method::GET
+        && response.status() == StatusCode::OK
+        && tag.is_some_and(|tag| tags::none_match_names(request.headers(), tag))
+}
+
+fn not_modified<B>(response: ServiceResponse<B>) -> ServiceResponse {
+    let mut unchanged = HttpResponse::NotModified();
+    if let Some(tag) = response.headers().get(header::ETAG) {
+        unchanged.insert_header((header::ETAG, tag.clone()));
+    }
+    response.into_response(unchanged.finish())
 }
 
 fn named(problem: Problem, id: &RequestId) -> Problem {

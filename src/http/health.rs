@@ -1,6 +1,7 @@
 //! Is it alive, is it ready, and what has it counted.
 
 use super::problem::Problem;
+use super::query::NoQuery;
 use super::reply;
 use super::state::State;
 use ::metrics::gauge;
@@ -29,7 +30,7 @@ struct Alive {
     responses((status = 200, description = "Alive", body = Alive)),
 )]
 #[get("/healthz")]
-pub(crate) async fn healthz() -> Result<HttpResponse, Problem> {
+pub(crate) async fn healthz(_: NoQuery) -> Result<HttpResponse, Problem> {
     reply::ok(&Alive { status: "alive" })
 }
 
@@ -95,7 +96,7 @@ impl Readiness {
     ),
 )]
 #[get("/readyz")]
-pub(crate) async fn readyz(state: Data<State>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn readyz(state: Data<State>, _: NoQuery) -> Result<HttpResponse, Problem> {
     let readiness = Readiness::of(&state);
     let mut response = reply::ok(&readiness)?;
     if !readiness.ready {
@@ -111,7 +112,7 @@ pub(crate) async fn readyz(state: Data<State>) -> Result<HttpResponse, Problem> 
     responses((status = 200, description = "Everything that is counted", body = String, content_type = "text/plain")),
 )]
 #[get("/metrics")]
-pub(crate) async fn scrape(state: Data<State>) -> HttpResponse {
+pub(crate) async fn scrape(state: Data<State>, _: NoQuery) -> HttpResponse {
     let readiness = Readiness::of(&state);
     let store = state.watched.store.health();
     gauge!("quotagate_ready").set(f64::from(u8::from(readiness.ready)));

@@ -46,9 +46,13 @@ impl Drop for Held {
 
 /// What the header asks for, scoped to the actor.
 ///
-/// Errors: not 1 to 255 printable ASCII characters.
+/// Errors: more than one; not 1 to 255 printable ASCII characters.
 pub(crate) fn read(request: &HttpRequest, actor: &str, body: &[u8]) -> Result<Option<IdempotencyRequest>, Problem> {
-    let Some(value) = request.headers().get(HEADER) else { return Ok(None) };
+    let mut lines = request.headers().get_all(HEADER);
+    let Some(value) = lines.next() else { return Ok(None) };
+    if lines.next().is_some() {
+        return Err(Problem::new(Code::InvalidHttp, "`Idempotency-Key` is there more than once: send one key"));
+    }
     let given = value.as_bytes();
     if !(1..=MAX_KEY_BYTES).contains(&given.len()) || !given.iter().all(|b| matches!(b, b' '..=b'~')) {
         let detail = format!("an idempotency key has 1 to {MAX_KEY_BYTES} printable ASCII characters");

@@ -7,10 +7,13 @@ use crate::domain::ids::{AccountId, PolicyId};
 use crate::engine::Handle;
 use actix_web::App;
 use actix_web::http::StatusCode;
+use serde_json::json;
 use std::collections::BTreeSet;
 use utoipa::openapi::example::ExampleBuilder;
-use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, schema::Schema};
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
 use utoipa::{OpenApi, ToSchema};
 use utoipa_actix_web::AppExt;
 
@@ -50,6 +53,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
             add_common_responses(operation);
         }
     }
+    let reads = document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with("/v1/"));
+    reads.filter_map(|(_, item)| item.get.as_mut()).for_each(make_conditional);
     // No credentials are asked for yet.
     document.security = Some(Vec::new());
     drop_unused(&mut document);
@@ -114,6 +119,25 @@ fn add_common_responses(operation: &mut Operation) {
     }
 }
 
+/// Every read has an entity tag, and may be asked for only where that has changed.
+fn make_conditional(operation: &mut Operation) {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let tag = HeaderBuilder::new().schema(Some(text().examples([json!("\"12-9f86d081884c7d65\"")])));
+    let tag = tag.description(Some("Of the body; what a change names in `If-Match`, where there is one.")).build();
+    let unchanged = ResponseBuilder::new().description("Unchanged: `If-None-Match` names the present `ETag`");
+    let condition = ParameterBuilder::new()
+        .name("If-None-Match")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("Entity tags that were read before: where the present one is among them, the answer is 304."))
+        .schema(Some(text().max_length(Some(1_000))));
+    if let Some(RefOr::T(found)) = operation.responses.responses.get_mut("200") {
+        found.headers.insert("ETag".to_owned(), tag.clone().into());
+    }
+    operation.responses.responses.insert("304".to_owned(), unchanged.header("ETag", tag).build().into());
+    operation.parameters.get_or_insert_default().push(condition.build().into());
+}
+
 fn common(operation: &Operation) -> Vec<(StatusCode, &'static str)> {
     let parameters = operation.parameters.as_deref().unwrap_or_default();
     let parameters: Vec<&Parameter> = parameters
@@ -128,6 +152,7 @@ fn common(operation: &Operation) -> Vec<(StatusCode, &'static str)> {
     let has_body = operation.request_body.is_some();
     let in_path = takes(&ParameterIn::Path);
     let is_change = parameters.iter().any(|parameter| parameter.name == "validate_only");
+    let is_kept = takes_header("If-Match") || takes_header("Idempotency-Key");
     let is_plain = !has_body && parameters.is_empty();
     let add = [
         (true, StatusCode::BAD_REQUEST, "The request is not well formed, or its body is not JSON"),
@@ -136,10 +161,10 @@ fn common(operation: &Operation) -> Vec<(StatusCode, &'static str)> {
         (takes_header("If-Match"), StatusCode::PRECONDITION_FAILED, "It has moved on; `current_etag` is its tag now"),
         (has_body, StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than this server takes"),
         (has_body, StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not `application/json`"),
-        (!is_plain, StatusCode::UNPROCESSABLE_ENTITY, "Something is not valid; `errors` lists every value"),
+        (true, StatusCode::UNPROCESSABLE_ENTITY, "Something is not valid; `errors` lists every value"),
         (takes_header("If-Match"), StatusCode::PRECONDITION_REQUIRED, "`If-Match` is missing"),
         (!is_plain, StatusCode::INTERNAL_SERVER_ERROR, "Something broke in the server"),
-        (is_change, StatusCode::SERVICE_UNAVAILABLE, "Changes cannot be taken for now; `Retry-After` says when"),
+        (is_kept, StatusCode::SERVICE_UNAVAILABLE, "Changes cannot be taken for now; `Retry-After` says when"),
     ];
     add.into_iter().filter(|(applies, ..)| *applies).map(|(_, status, description)| (status, description)).collect()
 }
@@ -175,6 +200,10 @@ fn is_usual(code: Code) -> bool {
         | Code::Internal
         | Code::Busy => true,
         Code::InvalidHttp
+        | Code::ForeignOrigin
+        | Code::ForeignHost
+        | Code::UriTooLong
+        | Code::HeadersTooLarge
         | Code::NoSuchPath
         | Code::UnknownReservation
         | Code::ReservationConflict

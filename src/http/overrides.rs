@@ -216,7 +216,7 @@ pub(crate) async fn list(listing: List<OverridesQuery>) -> Result<HttpResponse, 
 #[get("/v1/overrides/{id}")]
 pub(crate) async fn read(reading: Read, id: Path<String>) -> Result<HttpResponse, Problem> {
     let view = reading.run(move |services, now| overrides::get(services, &id, now)).await?;
-    reply::tagged(&OverrideAnswer::from(view.value), view.revision)
+    reply::record(&OverrideAnswer::from(view.value), view.revision)
 }
 
 /// Revoke an override

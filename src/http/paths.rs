@@ -4,6 +4,7 @@ use super::body::drain;
 use super::openapi;
 use super::problem::{Code, Problem};
 use actix_web::dev::{Payload, ResourceDef};
+use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -12,7 +13,13 @@ use std::sync::LazyLock;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::PathItem;
 
-/// Every documented path with its methods.
+/// Pages for people, which the document leaves out.
+const UNDOCUMENTED: &[&str] = &["/docs", "/docs/{page:.*}"];
+const READ_ONLY: &str = "GET, HEAD, OPTIONS";
+/// Of the server as a whole: `OPTIONS *`.
+const EVERY_METHOD: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
+
+/// Every path with its methods.
 pub(crate) struct Paths(Vec<(ResourceDef, HeaderValue)>);
 
 /// The paths of this server, read once.
@@ -29,11 +36,15 @@ impl Paths {
             let methods = HeaderValue::from_str(&methods).unwrap_or(HeaderValue::from_static(""));
             (ResourceDef::new(path.as_str()), methods)
         };
-        Self(document.paths.paths.iter().map(path).collect())
+        let pages = UNDOCUMENTED.iter().map(|page| (ResourceDef::new(*page), HeaderValue::from_static(READ_ONLY)));
+        Self(document.paths.paths.iter().map(path).chain(pages).collect())
     }
 
     /// The methods of the path; None: there is no such path.
     fn allow(&self, path: &str) -> Option<HeaderValue> {
+        if path == "*" {
+            return Some(HeaderValue::from_static(EVERY_METHOD));
+        }
         let exact = self.0.iter().find(|(known, _)| known.pattern() == Some(path));
         let known = exact.or_else(|| self.0.iter().find(|(known, _)| known.is_match(path)));
         known.map(|(_, methods)| methods.clone())
@@ -44,6 +55,9 @@ fn methods(item: &PathItem) -> BTreeSet<&'static str> {
     let methods = [
         ("DELETE", item.delete.is_some()),
         ("GET", item.get.is_some()),
+        // Answered as GET is, without the body.
+        ("HEAD", item.get.is_some()),
+        ("OPTIONS", true),
         ("PATCH", item.patch.is_some()),
         ("POST", item.post.is_some()),
         ("PUT", item.put.is_some()),
@@ -51,7 +65,8 @@ fn methods(item: &PathItem) -> BTreeSet<&'static str> {
     methods.into_iter().filter(|(_, there)| *there).map(|(method, _)| method).collect()
 }
 
-/// 405 with `Allow` where the path exists for other methods, else 404. The body is read, so the connection stays.
+/// 204 to `OPTIONS`, 405 where the path exists for other methods, both with `Allow`; else 404. The body is read, so the
+/// connection stays.
 pub(crate) async fn fallback(
     request: HttpRequest,
     paths: Data<Paths>,
@@ -60,6 +75,9 @@ pub(crate) async fn fallback(
     drain(&mut Payload::Stream { payload: Box::pin(payload) }).await;
     let shown: String = request.path().chars().take(200).flat_map(char::escape_debug).collect();
     Err(match paths.allow(request.path()) {
+        Some(methods) if request.method() == Method::OPTIONS => {
+            return Ok(HttpResponse::NoContent().insert_header((header::ALLOW, methods)).finish());
+        }
         Some(methods) => {
             let listed = methods.to_str().unwrap_or_default();
             let detail = format!("`{shown}` takes {listed}, not {}", request.method());

@@ -239,7 +239,7 @@ pub(crate) async fn list(listing: List<NoFilter>) -> Result<HttpResponse, Proble
 pub(crate) async fn read(reading: Read, path: Path<String>) -> Result<HttpResponse, Problem> {
     let number = revision_in_path(&path)?;
     let revision = reading.run(move |services, _| policies::get(services, number)).await?;
-    reply::tagged(&RevisionDocumentAnswer::from(revision.value), revision.revision)
+    reply::record(&RevisionDocumentAnswer::from(revision.value), revision.revision)
 }
 
 /// Activate a revision
@@ -280,7 +280,7 @@ pub(crate) async fn active(reading: Read) -> Result<HttpResponse, Problem> {
         Ok((policies::get(services, active.value.active.revision)?.value, active.revision))
     };
     let (revision, etag) = reading.run(work).await?;
-    reply::tagged(&RevisionDocumentAnswer::from(revision), etag)
+    reply::record(&RevisionDocumentAnswer::from(revision), etag)
 }
 
 /// List activations

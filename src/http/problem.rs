@@ -42,6 +42,8 @@ codes! {
     InvalidJson BAD_REQUEST "The body is not JSON",
     /// The request cannot be read as HTTP, for example its path or a header.
     InvalidHttp BAD_REQUEST "The request is not well formed",
+    /// A page of another origin asked for it.
+    ForeignOrigin FORBIDDEN "Foreign origin",
     /// There is nothing at this path.
     NoSuchPath NOT_FOUND "No such path",
     /// What the path names does not exist.
@@ -76,8 +78,12 @@ codes! {
     Stale PRECONDITION_FAILED "Stale entity tag",
     /// The body is larger than this server takes.
     BodyTooLarge PAYLOAD_TOO_LARGE "Body too large",
+    /// Path and query are longer than this server takes.
+    UriTooLong URI_TOO_LONG "URI too long",
     /// The body must be sent as `application/json`.
     UnsupportedMediaType UNSUPPORTED_MEDIA_TYPE "Unsupported media type",
+    /// The request names another server than this one.
+    ForeignHost MISDIRECTED_REQUEST "Foreign host",
     /// Fields, parameters or headers are not valid; `errors` lists them.
     InvalidRequest UNPROCESSABLE_ENTITY "Invalid request",
     /// The resource's group limits concurrency, so the request must ask for a reservation.
@@ -86,6 +92,8 @@ codes! {
     IdempotencyMismatch UNPROCESSABLE_ENTITY "Idempotency key mismatch",
     /// The change needs the entity tag of what it changes in `If-Match`.
     PreconditionRequired PRECONDITION_REQUIRED "Precondition required",
+    /// The headers are longer than this server takes.
+    HeadersTooLarge REQUEST_HEADER_FIELDS_TOO_LARGE "Headers too large",
     /// Something broke in the server.
     Internal INTERNAL_SERVER_ERROR "Internal error",
     /// It is not known whether the change was kept: read it back.
@@ -161,7 +169,7 @@ pub(crate) struct Problem(Box<Body>);
 pub(crate) struct Body {
     /// Where the code is explained.
     #[serde(rename = "type")]
-    #[schema(format = "uri-reference", example = "docs/errors.md#invalid_request")]
+    #[schema(format = "uri-reference", example = "/docs/errors#invalid_request")]
     kind: String,
     code: Code,
     /// The code in words.
@@ -206,7 +214,7 @@ impl Problem {
             _ => Vec::new(),
         };
         Self(Box::new(Body {
-            kind: format!("docs/errors.md#{}", code.as_value()),
+            kind: format!("/docs/errors#{}", code.as_value()),
             code,
             title: code.title(),
             status: code.status().as_u16(),
@@ -339,7 +347,7 @@ mod tests {
         for &code in Code::ALL {
             let problem = Problem::new(code, "why");
 
-            assert_eq!(problem.0.kind, format!("docs/errors.md#{}", code.as_value()));
+            assert_eq!(problem.0.kind, format!("/docs/errors#{}", code.as_value()));
             assert!(code.status().as_u16() >= 400, "{code:?}");
         }
     }

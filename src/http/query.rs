@@ -38,6 +38,28 @@ pub(crate) fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     })
 }
 
+/// For routes that take no parameters.
+///
+/// Errors: 422 with the parameter.
+pub(crate) fn none(request: &HttpRequest) -> Result<(), Problem> {
+    match request.query_string() {
+        "" => Ok(()),
+        query => parse::<NoFilter>(query).map(|NoFilter {}| ()),
+    }
+}
+
+/// A read without parameters and without services.
+pub(crate) struct NoQuery;
+
+impl FromRequest for NoQuery {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(none(request).map(|()| Self))
+    }
+}
+
 /// Which page of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -117,7 +139,7 @@ impl<F: Send + 'static> List<F> {
         let Self { filter, paging, binding, read } = self;
         let page = read.run(move |services, now| work(services, &filter, &paging, now)).await?;
         let next_page_token = page.next.map(|cursor| token(binding, &cursor));
-        reply::ok(&Listed { items: page.items.into_iter().map(view).collect(), next_page_token })
+        reply::view(&Listed { items: page.items.into_iter().map(view).collect(), next_page_token })
     }
 
     fn of(request: &HttpRequest) -> Result<Self, Problem>
@@ -181,7 +203,7 @@ impl FromRequest for Read {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Self::of(request))
+        ready(none(request).and_then(|()| Self::of(request)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Answers out: JSON, entity tags, what a change came to.
 
 use super::problem::Problem;
+use super::tags;
 use crate::services::Done;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
@@ -18,11 +19,27 @@ pub(crate) fn ok(value: &impl Serialize) -> Result<HttpResponse, Problem> {
     body(HttpResponse::Ok(), value)
 }
 
-/// 200 with a value and its entity tag.
-pub(crate) fn tagged(value: &impl Serialize, revision: u64) -> Result<HttpResponse, Problem> {
-    let mut response = HttpResponse::Ok();
-    response.insert_header((header::ETAG, etag(revision)));
-    body(response, value)
+/// 200 with what a record shows at this moment.
+pub(crate) fn record(value: &impl Serialize, revision: u64) -> Result<HttpResponse, Problem> {
+    let bytes = written(value)?;
+    let tag = tags::of_record(revision, &bytes);
+    Ok(tagged(tag, bytes))
+}
+
+/// 200 with what was read and is no one record.
+pub(crate) fn view(value: &impl Serialize) -> Result<HttpResponse, Problem> {
+    let bytes = written(value)?;
+    let tag = tags::of_body(&bytes);
+    Ok(tagged(tag, bytes))
+}
+
+/// 200 with JSON that is already written, and its entity tag.
+pub(crate) fn tagged(tag: String, bytes: Vec<u8>) -> HttpResponse {
+    let mut response = json_bytes(bytes);
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
 }
 
 /// 200 with what a change came to.
@@ -50,7 +67,7 @@ fn done_with<T, V: Serialize>(
     view: impl FnOnce(T) -> V,
 ) -> Result<HttpResponse, Problem> {
     if let Some(revision) = done.revision {
-        response.insert_header((header::ETAG, etag(revision)));
+        response.insert_header((header::ETAG, tags::of_revision(revision)));
     }
     if done.replayed {
         response.insert_header(("idempotent-replayed", "true"));
@@ -59,11 +76,9 @@ fn done_with<T, V: Serialize>(
 }
 
 fn body(mut response: HttpResponseBuilder, value: &impl Serialize) -> Result<HttpResponse, Problem> {
-    let bytes = serde_json::to_vec(value).map_err(|error| Problem::internal(&error))?;
-    Ok(response.insert_header((header::CONTENT_TYPE, JSON)).body(bytes))
+    Ok(response.insert_header((header::CONTENT_TYPE, JSON)).body(written(value)?))
 }
 
-/// A strong entity tag, such as `"42"`.
-pub(crate) fn etag(revision: u64) -> String {
-    format!("\"{revision}\"")
+fn written(value: &impl Serialize) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(value).map_err(|error| Problem::internal(&error))
 }

@@ -1,15 +1,18 @@
 //! Reservations: read, settle, cancel, renew. In memory, like decisions.
 
-use super::body::Json;
+use super::body::{self, JsonBytes};
+use super::change::ChangeQuery;
 use super::decisions::request::known;
 use super::problem::{Code, Place, Problem};
+use super::query::NoQuery;
 use super::reply;
 use super::state::State;
 use super::wire::{LimitView, TtlMs, Units, limit_views, rfc3339};
+use crate::domain::ids::PolicyId;
 use crate::domain::quantity::Amount;
-use crate::engine::{Amounts, EndError, Ended, Handle, ReservationView};
+use crate::engine::{Amounts, Change, EndError, Handle, ReservationView};
 use actix_web::web::{Data, Path};
-use actix_web::{HttpResponse, get, post};
+use actix_web::{HttpRequest, HttpResponse, get, post};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -144,10 +147,10 @@ struct Renew {
     ),
 )]
 #[get("/v1/reservations/{handle}")]
-pub(crate) async fn read(state: Data<State>, path: Path<String>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn read(state: Data<State>, path: Path<String>, _: NoQuery) -> Result<HttpResponse, Problem> {
     let handle = handle(&path)?;
     let view = state.engine.reservation(&handle, state.clock.now_ms()).ok_or(EndError::UnknownReservation)?;
-    reply::ok(&ReservationState::of(&handle, view))
+    reply::view(&ReservationState::of(&handle, view))
 }
 
 /// Settle a reservation
@@ -157,7 +160,7 @@ pub(crate) async fn read(state: Data<State>, path: Path<String>) -> Result<HttpR
 #[utoipa::path(
     operation_id = "settleReservation",
     tag = "reservations",
-    params(("handle" = Handle, Path, description = "The `handle` that came with the decision")),
+    params(("handle" = Handle, Path, description = "The `handle` that came with the decision"), ChangeQuery),
     request_body = Settle,
     responses(
         (status = 200, description = "Settled", body = Changed),
@@ -169,12 +172,30 @@ pub(crate) async fn read(state: Data<State>, path: Path<String>) -> Result<HttpR
 pub(crate) async fn settle(
     state: Data<State>,
     path: Path<String>,
-    Json(body): Json<Settle>,
+    request: HttpRequest,
+    body: JsonBytes,
 ) -> Result<HttpResponse, Problem> {
-    let units = body.units.unwrap_or_default();
-    known(&units, &state.engine.snapshot())?;
-    let amounts = Amounts::new(body.requests.map(Amount::get), body.tokens.map(Amount::get), units.0);
-    changed(state.engine.settle(&handle(&path)?, &amounts, state.clock.now_ms()))
+    let query = ChangeQuery::read(&request)?;
+    let Settle { requests, tokens, units } = body::parse(&body.0)?;
+    let handle = handle(&path)?;
+    let units = units.unwrap_or_default();
+    settleable(&state, &handle, &units)?;
+    let amounts = Amounts::new(requests.map(Amount::get), tokens.map(Amount::get), units.0);
+    end(&state, &query, &handle, Change::Settle(&amounts))
+}
+
+/// A unit that a later revision has lost goes with what the reservation was charged in it.
+///
+/// Errors: a unit that neither the active policy nor the reservation has.
+fn settleable(state: &State, handle: &Handle, units: &Units) -> Result<(), Problem> {
+    let snapshot = state.engine.snapshot();
+    if known(units, &snapshot).is_ok() {
+        return Ok(());
+    }
+    let view = state.engine.reservation(handle, state.clock.now_ms()).ok_or(EndError::UnknownReservation)?;
+    let carried = |unit: &PolicyId| view.costs.others().iter().any(|(carried, _)| carried == unit);
+    let others = Units(units.0.iter().filter(|(unit, _)| !carried(unit)).cloned().collect());
+    known(&others, &snapshot)
 }
 
 /// Cancel a reservation
@@ -183,7 +204,7 @@ pub(crate) async fn settle(
 #[utoipa::path(
     operation_id = "cancelReservation",
     tag = "reservations",
-    params(("handle" = Handle, Path, description = "The `handle` that came with the decision")),
+    params(("handle" = Handle, Path, description = "The `handle` that came with the decision"), ChangeQuery),
     responses(
         (status = 200, description = "Cancelled", body = Changed),
         (status = 404, description = "`unknown_reservation`: it ended more than ten minutes ago, or never was"),
@@ -191,8 +212,12 @@ pub(crate) async fn settle(
     ),
 )]
 #[post("/v1/reservations/{handle}/cancel")]
-pub(crate) async fn cancel(state: Data<State>, path: Path<String>) -> Result<HttpResponse, Problem> {
-    changed(state.engine.cancel(&handle(&path)?, state.clock.now_ms()))
+pub(crate) async fn cancel(
+    state: Data<State>,
+    path: Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    end(&state, &ChangeQuery::read(&request)?, &handle(&path)?, Change::Cancel)
 }
 
 /// Renew a reservation
@@ -201,7 +226,7 @@ pub(crate) async fn cancel(state: Data<State>, path: Path<String>) -> Result<Htt
 #[utoipa::path(
     operation_id = "renewReservation",
     tag = "reservations",
-    params(("handle" = Handle, Path, description = "The `handle` that came with the decision")),
+    params(("handle" = Handle, Path, description = "The `handle` that came with the decision"), ChangeQuery),
     request_body = Renew,
     responses(
         (status = 200, description = "Renewed", body = Changed),
@@ -213,17 +238,24 @@ pub(crate) async fn cancel(state: Data<State>, path: Path<String>) -> Result<Htt
 pub(crate) async fn renew(
     state: Data<State>,
     path: Path<String>,
-    Json(body): Json<Renew>,
+    request: HttpRequest,
+    body: JsonBytes,
 ) -> Result<HttpResponse, Problem> {
-    changed(state.engine.renew(&handle(&path)?, body.ttl_ms.0, state.clock.now_ms()))
+    let query = ChangeQuery::read(&request)?;
+    let Renew { ttl_ms } = body::parse(&body.0)?;
+    end(&state, &query, &handle(&path)?, Change::Renew { ttl_ms: ttl_ms.0 })
 }
 
 fn handle(text: &str) -> Result<Handle, Problem> {
     Handle::parse(text).map_err(|error| Problem::field(Place::Path, "/handle", "invalid_value", error))
 }
 
-fn changed(ended: Result<Ended, EndError>) -> Result<HttpResponse, Problem> {
-    let ended = ended?;
+fn end(state: &State, query: &ChangeQuery, handle: &Handle, change: Change<'_>) -> Result<HttpResponse, Problem> {
+    let now = state.clock.now_ms();
+    let ended = match query.validate_only() {
+        true => state.engine.preview(handle, change, now),
+        false => state.engine.end(handle, change, now),
+    }?;
     let limits = limit_views(&ended.snapshot, ended.group, &ended.limits);
     let expires_at = rfc3339(ended.expires_at_ms);
     reply::ok(&Changed { late: ended.late, replayed: ended.replayed, expires_at, limits: &limits })

@@ -3,7 +3,7 @@
 use super::access_log::AccessLog;
 use super::paths;
 use super::problem::{Place, Problem};
-use super::{accounts, audit, caps, clamps, decisions, docs, health, overrides, policies, reservations};
+use super::{accounts, audit, caps, clamps, decisions, docs, health, help, overrides, policies, reservations};
 use super::{sub_accounts, tier, tiers, usage};
 use actix_web::error::PathError;
 use actix_web::web;
@@ -68,6 +68,7 @@ pub(super) fn configure(app: &mut web::ServiceConfig) {
         .wrap(TracingLogger::<AccessLog>::new())
         .configure(|scope| control(&mut ServiceConfig::new(scope)))
         .service(docs::to_ui)
+        .service(help::errors)
         .service(docs::ui())
         .default_service(web::to(paths::fallback));
     #[cfg(feature = "manual-clock")]
@@ -75,6 +76,8 @@ pub(super) fn configure(app: &mut web::ServiceConfig) {
     hot(&mut ServiceConfig::new(app));
     // ORDER: last, because it answers everything that no route before it took.
     app.app_data(paths::known()).app_data(path_config()).service(others);
+    // What has no path at all: `OPTIONS *`.
+    app.default_service(web::to(paths::fallback));
 }
 
 /// A path's part that does not follow the grammar of its kind.

@@ -74,7 +74,9 @@ named!(
     ObjectBuilder::new()
         .schema_type(Type::String)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-        .description(Some("A time: RFC 3339, any offset; what is finer than a millisecond is cut off."))
+        .description(Some(
+            "A time: RFC 3339, any offset, from the year 0000 to 9999; what is finer than a millisecond is cut off."
+        ))
         .examples([json!("2099-01-31T00:00:00Z")])
 );
 named!(

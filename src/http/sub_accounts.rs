@@ -5,7 +5,7 @@ use super::change::{Change, ChangeQuery, IdempotencyKey};
 use super::problem::Problem;
 use super::query::{List, Listed, NoFilter, PageQuery};
 use super::reply;
-use super::views::Item;
+use super::views::{Item, NewAccountId};
 use crate::domain::ids::AccountId;
 use crate::services::accounts::{self, AccountFilter};
 use crate::services::sub_accounts::{self, NewSubAccount};
@@ -20,7 +20,8 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields, expecting = "expected a JSON object")]
 #[schema(example = json!({"id": "acme-eu", "name": "Acme in Europe"}))]
 pub(crate) struct SubAccountRequest {
-    id: AccountId,
+    #[schema(value_type = AccountId)]
+    id: NewAccountId,
     #[serde(default)]
     #[schema(min_length = 1, max_length = 500)]
     name: Option<String>,
@@ -44,7 +45,7 @@ pub(crate) struct SubAccountRequest {
 )]
 #[post("/v1/accounts/{id}/sub-accounts")]
 pub(crate) async fn create(main: Path<AccountId>, change: Change<SubAccountRequest>) -> Result<HttpResponse, Problem> {
-    let work = move |services: &_, context: &_, SubAccountRequest { id, name, labels }| {
+    let work = move |services: &_, context: &_, SubAccountRequest { id: NewAccountId(id), name, labels }| {
         sub_accounts::create(services, context, &main, NewSubAccount { id, name, labels: labels.unwrap_or_default() })
     };
     reply::created(change.run(work).await?, location, AccountAnswer::from)

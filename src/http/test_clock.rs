@@ -1,6 +1,6 @@
 //! A door to the manual clock. Only with the feature `manual-clock`, which is for tests.
 
-use super::body::Json;
+use super::body::{self, JsonBytes};
 use super::problem::Problem;
 use super::reply;
 use super::state::State;
@@ -17,7 +17,8 @@ struct Advance {
 
 /// Moves the clock forward and says what it shows.
 #[post("/test/clock")]
-pub(crate) async fn advance(state: Data<State>, Json(body): Json<Advance>) -> Result<HttpResponse, Problem> {
-    let now_ms = state.clock.advance(Duration::from_millis(body.advance_ms));
+pub(crate) async fn advance(state: Data<State>, body: JsonBytes) -> Result<HttpResponse, Problem> {
+    let Advance { advance_ms } = body::parse(&body.0)?;
+    let now_ms = state.clock.advance(Duration::from_millis(advance_ms));
     reply::ok(&serde_json::json!({ "now_ms": now_ms }))
 }

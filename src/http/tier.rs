@@ -90,7 +90,7 @@ pub(crate) struct PinRequest {
 #[get("/v1/accounts/{id}/tier")]
 pub(crate) async fn read(reading: Read, id: Path<AccountId>) -> Result<HttpResponse, Problem> {
     let view = reading.run(move |services, now| tier::get(services, &id, now)).await?;
-    reply::tagged(&TierAnswer::from(view.value), view.revision)
+    reply::record(&TierAnswer::from(view.value), view.revision)
 }
 
 /// Pin the tier of an account

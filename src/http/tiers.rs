@@ -175,7 +175,7 @@ pub(crate) struct TierQuotaRequest {
 pub(crate) async fn list(reading: Read) -> Result<HttpResponse, Problem> {
     let none = || Error::NotFound { what: "revision", id: "active".to_owned() };
     let active = reading.run(move |services, _| policies::active(services)?.ok_or_else(none)).await?;
-    reply::tagged(&TiersAnswer::of(&active.value.policy, active.value.active.revision), active.revision)
+    reply::record(&TiersAnswer::of(&active.value.policy, active.value.active.revision), active.revision)
 }
 
 /// Set one quota of a tier

@@ -232,7 +232,7 @@ impl From<Reset> for ResetAnswer {
 #[get("/v1/accounts/{id}/limits")]
 pub(crate) async fn limits(reading: Read, id: Path<AccountId>) -> Result<HttpResponse, Problem> {
     let explained = reading.run(move |services, now| usage::limits(services, &id, now)).await?;
-    reply::ok(&LimitsAnswer::from(explained))
+    reply::view(&LimitsAnswer::from(explained))
 }
 
 /// Read the usage of an account
@@ -247,7 +247,7 @@ pub(crate) async fn limits(reading: Read, id: Path<AccountId>) -> Result<HttpRes
 #[get("/v1/accounts/{id}/usage")]
 pub(crate) async fn read(reading: Read, id: Path<AccountId>) -> Result<HttpResponse, Problem> {
     let rows = reading.run(move |services, now| usage::usage(services, &id, now)).await?;
-    reply::ok(&UsageAnswer { usage: rows.into_iter().map(UsageRowAnswer::from).collect() })
+    reply::view(&UsageAnswer { usage: rows.into_iter().map(UsageRowAnswer::from).collect() })
 }
 
 /// Reset the usage of an account

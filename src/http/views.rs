@@ -1,8 +1,8 @@
 //! Pieces of what the control plane reads and answers: who did something, times, fields that may be null, list items.
 
-use super::reply::etag;
+use super::tags;
 use super::wire::{parse_rfc3339, rfc3339};
-use crate::domain::ids::PolicyId;
+use crate::domain::ids::{AccountId, PolicyId};
 use crate::services::Stored;
 use crate::services::records::{Act, ShapeRecord};
 use compact_str::CompactString;
@@ -43,7 +43,7 @@ impl<T> Item<T> {
     where
         T: From<S>,
     {
-        Self { etag: etag(stored.revision), value: T::from(stored.value) }
+        Self { etag: tags::of_revision(stored.revision), value: T::from(stored.value) }
     }
 }
 
@@ -79,6 +79,20 @@ pub(crate) struct Reason {
     pub(crate) reason: String,
 }
 
+/// An account to be made: not one of the two ids that no path can name, because a URL drops them.
+#[derive(Debug)]
+pub(crate) struct NewAccountId(pub(crate) AccountId);
+
+impl<'de> Deserialize<'de> for NewAccountId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let id = AccountId::deserialize(deserializer)?;
+        match id.as_str() {
+            "." | ".." => Err(D::Error::custom(format_args!("no path can name an account {id:?}: take another id"))),
+            _ => Ok(Self(id)),
+        }
+    }
+}
+
 /// A time: RFC 3339.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Time(pub(crate) i64);
@@ -88,7 +102,10 @@ impl<'de> Deserialize<'de> for Time {
         let text = CompactString::deserialize(deserializer)?;
         let shown = || text.chars().take(40).flat_map(char::escape_debug).collect::<String>();
         parse_rfc3339(&text).map(Self).ok_or_else(|| {
-            D::Error::custom(format_args!("`{}` is not a time: write RFC 3339 such as 2026-01-31T08:00:00Z", shown()))
+            D::Error::custom(format_args!(
+                "`{}` is not a time from 0000 to 9999: write RFC 3339 such as 2026-01-31T08:00:00Z",
+                shown()
+            ))
         })
     }
 }

@@ -3,27 +3,42 @@
 use super::json::Writer;
 use crate::domain::ids::PolicyId;
 use crate::domain::policy::Rule;
-use crate::domain::quantity::{Amount, MAX_RESERVATION_TTL_MS, Quota};
+use crate::domain::quantity::{Amount, MAX_RESERVATION_TTL_MS, MAX_TIME_MS, Quota};
 use crate::engine::{LimitState, Limits, Snapshot};
 use compact_str::{CompactString, ToCompactString, format_compact};
-use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::fmt::temporal::Pieces;
+use jiff::{SignedDuration, Timestamp};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use smallvec::SmallVec;
 use std::fmt;
 use utoipa::ToSchema;
 
+/// The Unix epoch, UTC. [`Timestamp`] ends a day before the year 9999 does, because it keeps room for any time zone.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+/// The first moment that a time may name: 0000-01-01T00:00:00Z.
+const MIN_TIME_MS: i64 = -62_167_219_200_000;
+
 /// A time on the wire: RFC 3339, UTC, milliseconds.
 pub(crate) fn rfc3339(at_ms: i64) -> CompactString {
-    match Timestamp::from_millisecond(at_ms) {
-        Ok(time) => format_compact!("{time:.3}"),
+    if let Ok(time) = Timestamp::from_millisecond(at_ms) {
+        return format_compact!("{time:.3}");
+    }
+    match EPOCH.checked_add(SignedDuration::from_millis(at_ms)) {
+        Ok(time) => format_compact!("{time:.3}Z"),
         Err(_) => at_ms.to_compact_string(),
     }
 }
 
-/// Reads a time: RFC 3339 with any offset, what is finer than a millisecond cut off.
+/// Reads a time: RFC 3339 with any offset, from the year 0000 to 9999 in UTC, what is finer than a millisecond cut off.
 pub(crate) fn parse_rfc3339(text: &str) -> Option<i64> {
-    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+    let pieces = Pieces::parse(text).ok()?;
+    let offset_ms = i64::from(pieces.to_numeric_offset()?.seconds()) * 1_000;
+    let local = pieces.date().to_datetime(pieces.time()?);
+    let local_ms = local.duration_since(EPOCH).as_millis();
+    let at_ms = i64::try_from(local_ms).ok()?.checked_sub(offset_ms)?;
+    (MIN_TIME_MS..=MAX_TIME_MS).contains(&at_ms).then_some(at_ms)
 }
 
 /// A time to live in milliseconds, 1 to 24 h.
@@ -209,7 +224,42 @@ mod tests {
         assert_eq!(rfc3339(1_700_000_000_000), "2023-11-14T22:13:20.000Z");
         assert_eq!(rfc3339(1_700_000_000_007), "2023-11-14T22:13:20.007Z");
         assert_eq!(parse_rfc3339("2023-11-15T06:13:20.007999+08:00"), Some(1_700_000_000_007));
-        assert_eq!(parse_rfc3339("yesterday"), None);
+        for bad in ["yesterday", "2023-11-14", "22:13:20Z", "2023-11-14T22:13:20", "2023-02-30T00:00:00Z"] {
+            assert_eq!(parse_rfc3339(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_go_from_the_year_0000_to_the_end_of_9999() {
+        let [last, first] = ["9999-12-31T23:59:59.999Z", "0000-01-01T00:00:00.000Z"];
+
+        assert_eq!((parse_rfc3339(last), parse_rfc3339(first)), (Some(MAX_TIME_MS), Some(MIN_TIME_MS)));
+        assert_eq!((rfc3339(MAX_TIME_MS).as_str(), rfc3339(MIN_TIME_MS).as_str()), (last, first));
+        let day = 23 * 3_600_000 + 59 * 60_000;
+        for (text, at_ms) in [
+            ("9999-12-31T23:59:59.999999999Z", Some(MAX_TIME_MS)),
+            ("9999-12-31T23:59:59.999+23:59", Some(MAX_TIME_MS - day)),
+            ("9999-12-31T00:00:59.999-23:58", Some(MAX_TIME_MS - 60_000)),
+            ("9999-12-31T23:59:59.999-23:59", None),
+            ("9999-12-31T23:59:59.999-00:01", None),
+            ("0000-01-01T00:00:00-23:59", Some(MIN_TIME_MS + day)),
+            ("0000-01-01T00:00:00+00:01", None),
+            ("0000-01-01T23:59:00+23:59", Some(MIN_TIME_MS)),
+            ("-000001-12-31T23:59:59.999Z", None),
+            ("+010000-01-01T00:00:00Z", None),
+        ] {
+            assert_eq!(parse_rfc3339(text), at_ms, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_written_alike_on_both_sides_of_the_end_of_timestamps() {
+        let end = Timestamp::MAX.as_millisecond();
+
+        for at_ms in [end - 1, end, end + 1, MAX_TIME_MS - 1] {
+            assert_eq!(parse_rfc3339(&rfc3339(at_ms)), Some(at_ms));
+            assert_eq!(rfc3339(at_ms).len(), "9999-12-31T23:59:59.999Z".len());
+        }
     }
 
     #[test]

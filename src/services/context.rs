@@ -10,11 +10,25 @@ pub struct Context {
     pub actor: String,
     pub actor_kind: ActorKind,
     pub origin: Origin,
-    /// The revision that the caller has seen of what it changes.
-    pub if_match: Option<u64>,
+    /// What the caller has seen of what it changes.
+    pub if_match: Option<IfMatch>,
     pub idempotency: Option<IdempotencyRequest>,
     /// All checks, nothing written.
     pub validate_only: bool,
+}
+
+/// Revisions that the caller has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IfMatch {
+    /// Whichever is there.
+    Any,
+    OneOf(Vec<u64>),
+}
+
+impl From<u64> for IfMatch {
+    fn from(revision: u64) -> Self {
+        Self::OneOf(vec![revision])
+    }
 }
 
 /// Makes a repeated request the same request.
@@ -51,7 +65,7 @@ impl Context {
         }
     }
 
-    /// Errors: no revision was named, or another one than `current`.
+    /// Errors: no revision was named, or only others than `current`.
     pub(super) fn must_match(&self, current: u64) -> Result<(), Error> {
         match self.if_match {
             None => Err(Error::PreconditionRequired),
@@ -59,11 +73,11 @@ impl Context {
         }
     }
 
-    /// Errors: a revision was named that is not `current`.
+    /// Errors: revisions were named, and `current` is not among them.
     pub(super) fn may_match(&self, current: u64) -> Result<(), Error> {
-        match self.if_match {
-            Some(seen) if seen != current => Err(Error::Stale { current: Some(current) }),
-            _ => Ok(()),
+        match &self.if_match {
+            Some(IfMatch::OneOf(seen)) if !seen.contains(&current) => Err(Error::Stale { current: Some(current) }),
+            Some(IfMatch::OneOf(_) | IfMatch::Any) | None => Ok(()),
         }
     }
 }

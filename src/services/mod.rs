@@ -35,7 +35,7 @@ mod turns;
 pub mod usage;
 
 pub use crate::store::{ActorKind, Origin};
-pub use context::{Context, Done, IdempotencyRequest};
+pub use context::{Context, Done, IdempotencyRequest, IfMatch};
 pub use error::{Error, FieldError, Internal};
 pub use follow::{Follower, Following, follow};
 pub use stored::Stored;

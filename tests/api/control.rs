@@ -100,4 +100,9 @@ impl Reply {
     pub fn etag(&self) -> &str {
         self.header("etag")
     }
+
+    /// The entity tag of the record that was read, whatever its body, as changes and lists have it.
+    pub fn revision(&self) -> String {
+        self.etag().split_once('-').map(|(revision, _)| format!("{revision}\"")).unwrap_or_default()
+    }
 }

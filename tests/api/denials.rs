@@ -89,3 +89,25 @@ fn where_only_concurrency_refuses_there_is_no_retry_after_but_the_first_expiry()
         assert_eq!(conn.get(absent), None::<&Value>);
     }
 }
+
+#[test]
+fn a_way_out_is_named_only_where_it_leads_out() {
+    let server = crate::control::Control::start();
+    server.create("acme");
+    let ask = |tokens: u64| server.decide("acme", "MiniMax-M2", tokens);
+    let way = || ask(2_000_000).get("way_out").cloned();
+    assert_eq!(
+        way().map(|way| (way["tier"].clone(), way["raise_request"].clone())),
+        Some((json!("paid"), json!(true)))
+    );
+
+    let set = json!({"account": "acme", "group": "text.m2", "limit": "tpm", "quota": 1_500_000, "permanent": true,
+        "reason": "r"});
+    server.post("/v1/overrides", set).is(201);
+    assert_eq!(way(), Some(json!({"raise_request": true})), "the override stands before every tier");
+    let clamp = json!({"group": "text.m2", "limit": "tpm", "quota": 1_000_000, "reason": "r"});
+    server.post("/v1/clamps", clamp).is(201);
+
+    assert_eq!(ask(2_000_000)["reason"], "cost_exceeds_quota");
+    assert_eq!(way(), None, "the clamp stands before both");
+}

@@ -128,3 +128,56 @@ fn swagger_ui_comes_from_the_binary_alone() {
     assert_eq!(server.get("/docs/swagger-ui-bundle.js").status, 200);
     assert_eq!(server.get("/docs").status, 200, "redirected to the page");
 }
+
+/// Every documented operation, as method and path with the examples of its parameters in it.
+pub fn operations(document: &Value) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let filled =
+                parameters.filter(|parameter| parameter["in"] == "path").fold(path.clone(), |filled, parameter| {
+                    let example = match &parameter["example"] {
+                        Value::String(text) => text.clone(),
+                        Value::Null => "rs_AAAAAAAAAAAAAAABAAABnXqO4AphY21lLWV1".to_owned(),
+                        other => other.to_string(),
+                    };
+                    filled.replace(&format!("{{{}}}", parameter["name"].as_str().unwrap()), &example)
+                });
+            all.push((method.to_uppercase(), filled));
+        }
+    }
+    all
+}
+
+#[test]
+fn no_route_passes_over_a_parameter_that_it_does_not_know() {
+    let server = Server::start();
+    let operations = operations(&server.get("/openapi.json").json);
+
+    for (method, path) in &operations {
+        let reply = server.send(method, &format!("{path}?no_such=1"), &[crate::control::JSON], "{}");
+        assert_eq!(reply.problem(422, "invalid_request"), "/no_such", "{method} {path}");
+    }
+    assert!(operations.len() > 40, "{}", operations.len());
+}
+
+#[test]
+fn the_type_of_a_problem_leads_to_its_help() {
+    let server = Server::start();
+    let codes = server.get("/openapi.json").json["components"]["schemas"]["ErrorCode"]["enum"].clone();
+    let refused = server.get("/v1/nowhere");
+
+    let page = server.get(refused.json["type"].as_str().unwrap().split_once('#').unwrap().0);
+
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    let codes = codes.as_array().unwrap();
+    assert!(codes.len() > 30);
+    for code in codes {
+        let code = code.as_str().unwrap();
+        assert_eq!(page.text.matches(&format!("id=\"{code}\"")).count(), 1, "{code}");
+        assert!(page.text.contains(&format!("<a href=\"#{code}\">")), "{code}");
+    }
+    assert!(!page.text.contains("http://") && !page.text.contains("<script"), "nothing is loaded from elsewhere");
+    assert_eq!(server.get("/docs/").status, 200);
+}

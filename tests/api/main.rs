@@ -14,15 +14,19 @@ mod clamps;
 mod decisions;
 mod denials;
 mod documents;
+mod door;
+mod ends;
 mod health;
 #[cfg(feature = "manual-clock")]
 mod long_times;
 #[cfg(feature = "manual-clock")]
 mod overrides;
 mod policies;
+mod reads;
 mod reservations;
 mod restart;
 mod start_and_stop;
 mod sub_accounts;
 mod tier;
+mod times;
 mod usage;

@@ -153,7 +153,7 @@ impl Server {
             request = request.header(*name, *value);
         }
         let answered = match method {
-            "GET" => self.agent.run(request.body(()).unwrap()),
+            "GET" | "HEAD" | "OPTIONS" | "TRACE" => self.agent.run(request.body(()).unwrap()),
             _ => self.agent.run(request.body(body.as_bytes().to_vec()).unwrap()),
         };
         let mut response = answered?;
@@ -192,7 +192,7 @@ impl Reply {
         assert_eq!((self.status, self.json["code"].as_str()), (status, Some(code)), "{}", self.text);
         assert_eq!(self.header("content-type"), "application/problem+json");
         assert_eq!(self.json["status"], status);
-        assert_eq!(self.json["type"], format!("docs/errors.md#{code}"));
+        assert_eq!(self.json["type"], format!("/docs/errors#{code}"));
         assert_eq!(self.json["request_id"], self.header("x-request-id"));
         self.json["errors"][0]["pointer"].as_str().unwrap_or_default().to_owned()
     }

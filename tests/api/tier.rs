@@ -16,7 +16,7 @@ fn a_pin_lifts_a_denied_account_until_it_ends() {
 
     assert_eq!(server.decide("acme", "MiniMax-M2", 1)["decision"], "allow");
     let view = server.get("/v1/accounts/acme/tier").is(200);
-    assert_eq!(view.etag(), pinned.etag());
+    assert_eq!(view.revision(), pinned.etag());
     assert_eq!(view.json["pin"]["until"], "2999-01-01T00:00:00.000Z");
     assert_eq!((&view.json["effective"], &view.json["reached"]), (&json!("paid"), &json!("free")));
 

@@ -33,10 +33,13 @@ pub fn all(client: &Client, asked: &Asked<'_>) -> Vec<(String, Value)> {
             views.push((format!("{account} on {resource}"), reply.json));
         }
     }
-    for (_, view) in &mut views {
+    for (path, view) in &mut views {
         remove(view, "request_id");
         if !asked.at_one_time {
             remove(view, "reset_after_ms");
+            if path.ends_with("/usage") {
+                remove(view, "etag");
+            }
         }
     }
     views

@@ -138,7 +138,7 @@ impl Plane {
     }
 
     pub fn on(&self, revision: u64) -> Context {
-        Context { if_match: Some(revision), ..self.context() }
+        Context { if_match: Some(revision.into()), ..self.context() }
     }
 
     pub fn only_checked(&self) -> Context {
@@ -169,7 +169,7 @@ impl Plane {
     }
 
     pub fn publish(&self, yaml: &str) -> Result<Done<Published>, Error> {
-        let if_match = policies::active(&self.services).unwrap().map(|active| active.revision);
+        let if_match = policies::active(&self.services).unwrap().map(|active| active.revision.into());
         let context = Context { if_match, ..self.context() };
         policies::publish(&self.services, &context, &revision_of(yaml))
     }

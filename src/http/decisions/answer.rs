@@ -94,14 +94,15 @@ pub(crate) struct ReservationHeld<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WayOut)]
 pub(crate) struct WayOutView<'a> {
-    /// The lowest higher tier that admits it and that payments or age reach.
+    /// The lowest higher tier that payments or age reach and that admits it: as it stands or, where none does, once the
+    /// usage has passed. Overrides and clamps stay in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false, example = "paid")]
     tier: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     needs: Option<Needs<'a>>,
-    /// A raise request may be filed for the limits that refuse.
+    /// A raise request may be filed for the limits that refuse, and could raise them far enough.
     raise_request: bool,
 }
 

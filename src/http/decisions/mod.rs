@@ -5,12 +5,13 @@ mod headers;
 pub(crate) mod request;
 
 use super::body::{self, JsonBytes, Object};
-use super::problem::{Code, Problem};
+use super::problem::{Code, Place, Problem};
+use super::query;
 use super::reply;
 use super::state::State;
 use crate::engine::DecideError;
 use actix_web::web::Data;
-use actix_web::{HttpResponse, post};
+use actix_web::{HttpRequest, HttpResponse, post};
 use answer::DecisionView;
 use request::DecisionRequest;
 use serde::{Deserialize, Serialize};
@@ -67,12 +68,24 @@ const ANSWER_BYTES: usize = 768;
     ),
 )]
 #[post("/v1/decisions")]
-pub(crate) async fn decide(state: Data<State>, body: JsonBytes) -> Result<HttpResponse, Problem> {
+pub(crate) async fn decide(state: Data<State>, request: HttpRequest, body: JsonBytes) -> Result<HttpResponse, Problem> {
+    no_parameters(&request)?;
     let mut request: DecisionRequest = body::parse(&body.0)?;
     let mut answer = Vec::with_capacity(ANSWER_BYTES);
     let now = state.clock.now_ms();
     decide_into(&mut answer, &state, &mut request, now)?;
     Ok(reply::json_bytes(answer))
+}
+
+/// Errors: 422 with the parameter; who asks for `validate_only` is told what decisions have instead.
+fn no_parameters(request: &HttpRequest) -> Result<(), Problem> {
+    query::none(request).map_err(|problem| match form_urlencoded::parse(request.query_string().as_bytes()).next() {
+        Some((name, _)) if name == "validate_only" => {
+            let detail = "a decision has `dry_run: true` in its body in place of `validate_only`";
+            Problem::field(Place::Query, "/validate_only", "unknown_field", detail)
+        }
+        _ => problem,
+    })
 }
 
 fn decide_into(out: &mut Vec<u8>, state: &State, request: &mut DecisionRequest, now: i64) -> Result<(), Problem> {
@@ -148,7 +161,12 @@ pub(crate) struct BatchError {
     responses((status = 200, description = "One result for each request", body = BatchAnswer)),
 )]
 #[post("/v1/decisions/batch")]
-pub(crate) async fn decide_batch(state: Data<State>, body: JsonBytes) -> Result<HttpResponse, Problem> {
+pub(crate) async fn decide_batch(
+    state: Data<State>,
+    request: HttpRequest,
+    body: JsonBytes,
+) -> Result<HttpResponse, Problem> {
+    no_parameters(&request)?;
     let now = state.clock.now_ms();
     // The usual batch is valid and read in one go; only a bad one is taken apart.
     let batch = match serde_json::from_slice::<Object<Batch<Object<DecisionRequest>>>>(&body.0) {
@@ -157,7 +175,7 @@ pub(crate) async fn decide_batch(state: Data<State>, body: JsonBytes) -> Result<
     };
     if !(1..=MAX_BATCH).contains(&batch.len()) {
         let detail = format!("a batch has 1 to {MAX_BATCH} decisions, this one has {}", batch.len());
-        return Err(Problem::field(super::problem::Place::Body, "/decisions", "invalid_value", detail));
+        return Err(Problem::field(Place::Body, "/decisions", "invalid_value", detail));
     }
     let mut answer = Vec::with_capacity(ANSWER_BYTES * batch.len());
     answer.extend_from_slice(b"{\"results\":[");
