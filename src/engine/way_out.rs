@@ -109,8 +109,7 @@ impl Refused<'_> {
             Adjustable::Fixed => return false,
         };
         let tier_id = self.snapshot.policy.tiers[tier].id.as_str();
-        for &index in &limit.clamps {
-            let clamp = &self.snapshot.clamps[index as usize];
+        for clamp in self.snapshot.clamps.live(limit) {
             if clamp.in_force(record.id.as_str(), tier_id, now) {
                 quota = quota.min(clamp.quota);
             }
@@ -233,7 +232,15 @@ groups:
 
     fn clamp(engine: &Engine, scope: ClampScope, quota: Quota) {
         let shape = engine.snapshot().shape_of("g", "rpm").unwrap();
-        let clamp = Clamp { key: key("g", "rpm"), shape, scope, quota, expires_at_ms: None, origin: "test".into() };
+        let clamp = Clamp {
+            id: "c".into(),
+            key: key("g", "rpm"),
+            shape,
+            scope,
+            quota,
+            expires_at_ms: None,
+            origin: "test".into(),
+        };
         engine.set_clamps(vec![clamp]);
     }
 
