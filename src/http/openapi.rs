@@ -130,7 +130,7 @@ fn make_conditional(operation: &mut Operation) {
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some("Entity tags that were read before: where the present one is among them, the answer is 304."))
-        .schema(Some(text().max_length(Some(1_000))));
+        .schema(Some(text()));
     if let Some(RefOr::T(found)) = operation.responses.responses.get_mut("200") {
         found.headers.insert("ETag".to_owned(), tag.clone().into());
     }
@@ -160,6 +160,7 @@ fn common(operation: &Operation) -> Vec<(StatusCode, &'static str)> {
         (is_change, StatusCode::CONFLICT, "Does not fit the present state; `code` says why"),
         (takes_header("If-Match"), StatusCode::PRECONDITION_FAILED, "It has moved on; `current_etag` is its tag now"),
         (has_body, StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than this server takes"),
+        (in_path || takes(&ParameterIn::Query), StatusCode::URI_TOO_LONG, "Path and query are longer than 8 KiB"),
         (has_body, StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not `application/json`"),
         (true, StatusCode::UNPROCESSABLE_ENTITY, "Something is not valid; `errors` lists every value"),
         (takes_header("If-Match"), StatusCode::PRECONDITION_REQUIRED, "`If-Match` is missing"),
@@ -194,6 +195,7 @@ fn is_usual(code: Code) -> bool {
         | Code::Conflict
         | Code::Stale
         | Code::BodyTooLarge
+        | Code::UriTooLong
         | Code::UnsupportedMediaType
         | Code::InvalidRequest
         | Code::PreconditionRequired
@@ -202,7 +204,6 @@ fn is_usual(code: Code) -> bool {
         Code::InvalidHttp
         | Code::ForeignOrigin
         | Code::ForeignHost
-        | Code::UriTooLong
         | Code::HeadersTooLarge
         | Code::NoSuchPath
         | Code::UnknownReservation

@@ -125,7 +125,7 @@ fn options_says_what_a_path_takes() {
         methods.extend(methods.contains(&"GET".to_owned()).then(|| "HEAD".to_owned()));
         methods.push("OPTIONS".to_owned());
         methods.sort();
-        let filled = path.replace('{', "").replace('}', "");
+        let filled = path.replace(['{', '}'], "");
         let told = server.0.send("OPTIONS", &filled, &[], "").is(204);
         assert_eq!((told.header("allow"), told.text.as_str()), (methods.join(", ").as_str(), ""), "{path}");
         let trace = server.0.send("TRACE", &filled, &[], "").refused(405, "method_not_allowed");
