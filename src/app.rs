@@ -119,6 +119,8 @@ impl App {
         let accept = if config.accept_clock { AcceptClock::Always } else { AcceptClock::IfPlausible };
         let clock = Arc::new(make_clock(clock::start_ms(wall_ms, last_ms, accept)?));
 
+        engine.drop_ended_clamps(clock.now_ms());
+
         // ORDER: the engine follows before the first commit.
         let following = follow(&store, &engine);
         let admin: Arc<dyn AdminStore> = store.clone();

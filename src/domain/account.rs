@@ -67,6 +67,8 @@ impl Override {
 /// An emergency ceiling: it only lowers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clamp {
+    /// Empty where nothing has to find it again.
+    pub id: CompactString,
     pub key: LimitKey,
     pub scope: ClampScope,
     pub shape: Shape,
@@ -74,6 +76,13 @@ pub struct Clamp {
     /// None: until it is removed.
     pub expires_at_ms: Option<i64>,
     pub origin: CompactString,
+}
+
+impl Clamp {
+    #[must_use]
+    pub fn is_over(&self, now: i64) -> bool {
+        self.expires_at_ms.is_some_and(|end| end <= now)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

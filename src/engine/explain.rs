@@ -3,7 +3,7 @@
 use super::answer::Scope;
 use super::record::{Record, caps, overrides, terms_of};
 use super::snapshot::{CompiledLimit, Snapshot};
-use crate::domain::account::ClampScope;
+use crate::domain::account::Clamp;
 use crate::domain::ids::AccountId;
 use crate::domain::policy::{Algorithm, Rule};
 use crate::domain::quantity::Quota;
@@ -62,7 +62,7 @@ pub enum Outcome {
     /// Another one came first, or lowered it no further.
     Shadowed,
     Lowered,
-    /// Not begun, ended, or dormant because its limit has changed.
+    /// Not begun, ended (an override; ended clamps are left out), or dormant because its limit has changed.
     Inactive,
 }
 
@@ -153,17 +153,10 @@ fn sources(
         revision: Some(snapshot.revision),
     });
     let mut quota = quota.unwrap_or(limit.quotas[tier]);
-    for clamp in snapshot.clamps.iter().filter(|clamp| clamp.key == limit.key) {
-        let meant = match &clamp.scope {
-            ClampScope::All => true,
-            ClampScope::Tier(id) => id == tier_id,
-            ClampScope::Account(id) => *id == record.id,
-        };
-        if !meant {
-            continue;
-        }
-        let in_force = clamp.shape == limit.shape && clamp.expires_at_ms.is_none_or(|end| now < end);
-        let outcome = match in_force {
+    let meant = |clamp: &Clamp| !clamp.is_over(now) && clamp.is_for(record.id.as_str(), tier_id.as_str());
+    // One that has ended is no source any more, whether or not it was dropped since.
+    for clamp in snapshot.clamps.of(&limit.key).iter().filter(|clamp| meant(clamp)) {
+        let outcome = match clamp.shape == limit.shape {
             false => Outcome::Inactive,
             true if clamp.quota < quota => Outcome::Lowered,
             true => Outcome::Shadowed,

@@ -6,6 +6,7 @@
 
 mod accounts;
 pub mod answer;
+mod clamps;
 mod codec;
 mod counters;
 mod decide;
@@ -40,7 +41,6 @@ pub use stored::{Group, PART_BYTES};
 pub use usage::{ReservationView, ResetWhat, UsageRow};
 pub use way_out::{Ascent, WayOut};
 
-use crate::domain::account::Clamp;
 use crate::domain::ids::AccountId;
 use crate::domain::policy::{Policy, UnlistedResources};
 use crate::policy::tiers::Standing;
@@ -115,22 +115,15 @@ impl Engine {
     pub fn activate(&self, policy: Arc<Policy>, revision: u64) {
         let _swapping = self.swapping.lock();
         let before = self.snapshot.load();
-        let identities = before.identities.activate(&policy);
-        let next = Snapshot::with(revision, before.generation + 1, policy, identities, before.clamps.clone());
-        self.snapshot.store(Arc::new(next));
+        let generation = before.generation + 1;
+        let next = Snapshot::compile(revision, generation, policy, before.identities());
+        self.snapshot.store(Arc::new(next.with_clamps(generation, before.clamps.clone())));
     }
 
     /// The numbers of counters' identities in force, for the store.
     #[must_use]
     pub fn identities(&self) -> Identities {
-        self.snapshot.load().identities.clone()
-    }
-
-    /// Replaces all clamps.
-    pub fn set_clamps(&self, clamps: Vec<Clamp>) {
-        let _swapping = self.swapping.lock();
-        let before = self.snapshot.load();
-        self.snapshot.store(Arc::new(before.with_clamps(before.generation + 1, clamps)));
+        self.snapshot.load().identities().clone()
     }
 
     /// The latest time that a main account's record has seen. None: unknown, or it has seen none.

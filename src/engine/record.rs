@@ -226,8 +226,7 @@ impl Record {
         {
             quota = set.quota;
         }
-        for &index in &limit.clamps {
-            let clamp = &snapshot.clamps[index as usize];
+        for clamp in snapshot.clamps.live(limit) {
             if clamp.in_force(self.id.as_str(), snapshot.policy.tiers[tier].id.as_str(), now) {
                 quota = if Fault::ClampRaises.chosen() { clamp.quota } else { quota.min(clamp.quota) };
             }

@@ -1,9 +1,10 @@
 //! The active policy with all that decisions look up, compiled once and swapped whole.
 
+use super::clamps::Clamps;
 use super::identities::{Identities, offset_of};
-use crate::domain::account::{Clamp, ClampScope, LimitKey, Shape};
+use crate::domain::account::{Clamp, LimitKey, Shape};
 use crate::domain::ids::PolicyId;
-use crate::domain::policy::{Policy, REQUESTS, Rule, Share, TOKENS};
+use crate::domain::policy::{Group, Limit, Policy, REQUESTS, Rule, Share, TOKENS};
 use crate::domain::quantity::Quota;
 use compact_str::CompactString;
 use foldhash::fast::RandomState;
@@ -18,8 +19,14 @@ pub struct Snapshot {
     /// Raised by every swap.
     pub(crate) generation: u64,
     pub policy: Arc<Policy>,
-    pub(crate) identities: Identities,
-    pub clamps: Vec<Clamp>,
+    pub(crate) clamps: Clamps,
+    compiled: Arc<Compiled>,
+}
+
+/// What follows from the policies that were activated, and from nothing else.
+#[derive(Debug)]
+struct Compiled {
+    identities: Identities,
     groups: Vec<CompiledGroup>,
     resources: HashMap<CompactString, ResourceAt, RandomState>,
     by_limit: HashMap<u32, (u16, u8), RandomState>,
@@ -49,8 +56,6 @@ pub(crate) struct CompiledLimit {
     pub shape: Shape,
     pub quotas: Vec<Quota>,
     pub bursts: Option<Vec<u64>>,
-    /// Indexes in [`Snapshot::clamps`] of those that are not dormant.
-    pub clamps: Vec<u32>,
 }
 
 /// Which part of a request's cost a limit takes.
@@ -63,56 +68,36 @@ pub(crate) enum CostUnit {
     None,
 }
 
-impl Snapshot {
-    pub(super) fn compile(revision: u64, generation: u64, policy: Arc<Policy>, before: &Identities) -> Self {
-        let identities = before.activate(&policy);
-        Self::with(revision, generation, policy, identities, Vec::new())
-    }
-
-    pub(super) fn with(
-        revision: u64,
-        generation: u64,
-        policy: Arc<Policy>,
-        identities: Identities,
-        clamps: Vec<Clamp>,
-    ) -> Self {
-        let mut snapshot = Self {
-            revision,
-            generation,
+impl Compiled {
+    fn new(policy: &Policy, identities: Identities) -> Self {
+        let mut compiled = Self {
             identities,
-            clamps,
             groups: Vec::with_capacity(policy.groups.len()),
             resources: HashMap::default(),
             by_limit: HashMap::default(),
             live_resources: HashSet::default(),
-            policy,
         };
-        let policy = Arc::clone(&snapshot.policy);
         for (index, group) in policy.groups.iter().enumerate() {
             // The validator bounds groups at 4096 and limits at 16.
             let group_index = index as u16;
-            let limits: Vec<CompiledLimit> = group.limits.iter().map(|limit| snapshot.limit(group, limit)).collect();
+            let limits: Vec<_> = group.limits.iter().map(|limit| compiled.limit(policy, group, limit)).collect();
             for (position, limit) in limits.iter().enumerate() {
-                snapshot.by_limit.insert(limit.identity, (group_index, position as u8));
+                compiled.by_limit.insert(limit.identity, (group_index, position as u8));
             }
             for resource in &group.resources {
-                let identity = snapshot.identities.resource(group, resource);
+                let identity = compiled.identities.resource(group, resource);
                 if group.share == Share::Resource {
-                    snapshot.live_resources.insert(identity);
+                    compiled.live_resources.insert(identity);
                 }
                 let at = ResourceAt { group: group_index, identity };
-                snapshot.resources.insert(CompactString::new(resource.as_str()), at);
+                compiled.resources.insert(CompactString::new(resource.as_str()), at);
             }
-            snapshot.groups.push(CompiledGroup { limits, has_concurrency: group.has_concurrency() });
+            compiled.groups.push(CompiledGroup { limits, has_concurrency: group.has_concurrency() });
         }
-        snapshot
+        compiled
     }
 
-    fn limit(&self, group: &crate::domain::policy::Group, limit: &crate::domain::policy::Limit) -> CompiledLimit {
-        let policy = &self.policy;
-        let key = LimitKey { group: group.id.clone(), limit: limit.id.clone() };
-        let shape = Shape::of(policy, limit);
-        let clamps = self.clamps.iter().zip(0u32..).filter(|(clamp, _)| clamp.key == key && clamp.shape == shape);
+    fn limit(&self, policy: &Policy, group: &Group, limit: &Limit) -> CompiledLimit {
         let (unit, window_ms) = match limit.rule {
             Rule::Concurrency => (CostUnit::None, 0),
             Rule::Rate { unit: REQUESTS, window_ms, .. } => (CostUnit::Requests, window_ms),
@@ -125,22 +110,50 @@ impl Snapshot {
             unit,
             window_ms,
             offset_ms: offset_of(policy, limit),
-            clamps: clamps.map(|(_, index)| index).collect(),
-            key,
-            shape,
+            key: LimitKey { group: group.id.clone(), limit: limit.id.clone() },
+            shape: Shape::of(policy, limit),
             quotas: limit.quotas.clone(),
             bursts: limit.bursts.clone(),
         }
     }
+}
+
+impl Snapshot {
+    pub(super) fn compile(revision: u64, generation: u64, policy: Arc<Policy>, before: &Identities) -> Self {
+        let identities = before.activate(&policy);
+        let compiled = Arc::new(Compiled::new(&policy, identities));
+        Self { revision, generation, policy, clamps: Clamps::default(), compiled }
+    }
+
+    /// The same policy with other clamps: nothing else is built anew.
+    pub(super) fn with_clamps(&self, generation: u64, mut clamps: Clamps) -> Self {
+        clamps.settle(self.compiled.groups.iter().flat_map(|group| &group.limits));
+        Self {
+            revision: self.revision,
+            generation,
+            policy: Arc::clone(&self.policy),
+            clamps,
+            compiled: Arc::clone(&self.compiled),
+        }
+    }
+
+    pub(super) fn identities(&self) -> &Identities {
+        &self.compiled.identities
+    }
+
+    /// Every clamp that the engine has, in no order; those that have ended may be among them.
+    pub fn clamps(&self) -> impl Iterator<Item = &Clamp> {
+        self.clamps.iter()
+    }
 
     #[inline]
     pub(crate) fn resource(&self, name: &str) -> Option<ResourceAt> {
-        self.resources.get(name).copied()
+        self.compiled.resources.get(name).copied()
     }
 
     #[inline]
     pub(crate) fn group(&self, index: u16) -> &CompiledGroup {
-        &self.groups[usize::from(index)]
+        &self.compiled.groups[usize::from(index)]
     }
 
     /// The limit that counters of this identity belong to, if the active revision has it.
@@ -150,22 +163,22 @@ impl Snapshot {
 
     /// The same with the indexes of its group and of itself.
     pub(crate) fn limit_at(&self, identity: u32) -> Option<(u16, u8, &CompiledLimit)> {
-        let &(group, limit) = self.by_limit.get(&identity)?;
-        Some((group, limit, &self.groups[usize::from(group)].limits[usize::from(limit)]))
+        let &(group, limit) = self.compiled.by_limit.get(&identity)?;
+        Some((group, limit, &self.compiled.groups[usize::from(group)].limits[usize::from(limit)]))
     }
 
     pub(crate) fn resources(&self) -> impl Iterator<Item = (&str, ResourceAt)> {
-        self.resources.iter().map(|(name, at)| (name.as_str(), *at))
+        self.compiled.resources.iter().map(|(name, at)| (name.as_str(), *at))
     }
 
     pub(crate) fn resource_lives(&self, identity: u32) -> bool {
-        identity == super::identities::WHOLE_GROUP || self.live_resources.contains(&identity)
+        identity == super::identities::WHOLE_GROUP || self.compiled.live_resources.contains(&identity)
     }
 
     /// Whether the active revision lists the resource.
     #[must_use]
     pub fn knows_resource(&self, name: &str) -> bool {
-        self.resources.contains_key(name)
+        self.compiled.resources.contains_key(name)
     }
 
     #[must_use]
@@ -178,21 +191,5 @@ impl Snapshot {
     pub fn shape_of(&self, group: &str, limit: &str) -> Option<Shape> {
         let group = self.policy.group(group)?;
         group.limit(limit).map(|limit| Shape::of(&self.policy, limit))
-    }
-
-    pub(super) fn with_clamps(&self, generation: u64, clamps: Vec<Clamp>) -> Self {
-        Self::with(self.revision, generation, Arc::clone(&self.policy), self.identities.clone(), clamps)
-    }
-}
-
-impl Clamp {
-    /// Whether it lowers anything for this account at this moment.
-    pub(crate) fn in_force(&self, main: &str, tier: &str, now: i64) -> bool {
-        self.expires_at_ms.is_none_or(|end| now < end)
-            && match &self.scope {
-                ClampScope::All => true,
-                ClampScope::Tier(id) => id.as_str() == tier,
-                ClampScope::Account(id) => id.as_str() == main,
-            }
     }
 }

@@ -160,7 +160,8 @@ pub(crate) async fn create(change: Change<ClampRequest>) -> Result<HttpResponse,
 
 /// List clamps
 ///
-/// In the order in which they were made. Ended ones are listed for a week, removed ones are in the audit log alone.
+/// In the order in which they were made. Ended ones are listed for a week, or until one of
+/// the 10,000 places is needed; removed ones are in the audit log alone.
 #[utoipa::path(
     operation_id = "listClamps",
     tag = "clamps",

@@ -13,10 +13,11 @@ use crate::ids::IdKind;
 use crate::store::{Key, Table};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// How long a clamp lasts where nothing is said.
 pub const DEFAULT_CLAMP_MS: i64 = 3_600_000;
-/// How long one that has ended is still listed; it goes when another one is made.
+/// How long one that has ended is still listed, unless its place is needed; it goes when another one is made.
 pub const ENDED_CLAMP_MS: i64 = 7 * 86_400_000;
 /// How many of those go at once.
 const MAX_SWEPT: usize = 100;
@@ -57,32 +58,27 @@ pub fn create(services: &Services, context: &Context, new: &NewClamp) -> Result<
         if let ScopeRecord::Account(account) = &new.scope {
             services.main_record(account)?;
         }
-        let guard = stored::read::<ClampsRecord>(&*services.store, Table::Meta, &keys::clamps())?;
-        let made = guard.as_ref().map_or(0, |guard| guard.value.made);
-        let (mut running, mut swept) = (0, Vec::new());
-        stored::each::<ClampRecord>(&*services.store, Table::Clamps, &Key::empty(), |key, clamp| {
-            let ended_at = clamp.value.expires_at_ms.unwrap_or(i64::MAX);
-            running += usize::from(context.now < ended_at);
-            if ended_at.saturating_add(ENDED_CLAMP_MS) <= context.now && swept.len() < MAX_SWEPT {
-                swept.push(key);
-            }
-            Ok(())
-        })?;
-        if running >= MAX_CLAMPS {
+        let kept = services.kept_clamps()?;
+        let swept = services.clamps_to_sweep(kept.count, context.now)?;
+        let count = kept.count.saturating_sub(swept.len());
+        if count >= MAX_CLAMPS {
             return Err(Error::TableFull { what: "clamps", most: MAX_CLAMPS });
         }
         let mut change = Change::new("clamp.create", subject(&id))
             .detail("reason", &new.reason)?
             .detail("after", &record)?
-            .expect(Table::Meta, keys::clamps(), guard.map(|guard| guard.revision))
-            .put(Table::Meta, keys::clamps(), ClampsRecord { made: made + 1 })?
             .put(Table::Clamps, Key::text(&id), &record)?;
         if let ScopeRecord::Account(account) = &new.scope {
             change = change.subject(account_subject(account));
         }
-        for key in swept {
-            change = change.delete(Table::Clamps, key);
+        let ends = record.expires_at_ms.map(|end| keys::clamp_end(end, &id));
+        for row in kept.without_row.iter().cloned().chain(ends) {
+            change = change.put(Table::Index, row, json!({}))?;
         }
+        for (row, ended) in swept {
+            change = change.delete(Table::Index, row).delete(Table::Clamps, Key::text(&ended));
+        }
+        let change = kept.counted(change, kept.made + 1, count + 1)?;
         Ok(Plan::Change { value: services.clamp_view(id.clone(), record, context.now), change })
     })
 }
@@ -138,6 +134,25 @@ pub fn list(
     })
 }
 
+/// What is known of all clamps without reading them.
+struct Kept {
+    made: u64,
+    count: usize,
+    revision: Option<u64>,
+    /// The rows of clamps that were made before there were such rows.
+    without_row: Vec<Key>,
+}
+
+impl Kept {
+    fn counted(&self, change: Change, made: u64, count: usize) -> Result<Change, Error> {
+        change.expect(Table::Meta, keys::clamps(), self.revision).put(
+            Table::Meta,
+            keys::clamps(),
+            ClampsRecord { made, kept: Some(count) },
+        )
+    }
+}
+
 /// Removes a clamp, whether it has ended or not; returns what it was.
 pub fn remove(
     services: &Services,
@@ -145,6 +160,7 @@ pub fn remove(
     id: &str,
     reason: Option<&str>,
 ) -> Result<Done<ClampView>, Error> {
+    let _turn = services.turns.wait(Table::Meta, &keys::clamps());
     services.change(context, || {
         let before = services.clamp_record(id)?;
         context.must_match(before.revision)?;
@@ -153,11 +169,20 @@ pub fn remove(
             checks.reason("/reason", reason);
         }
         checks.done()?;
-        let change = Change::new("clamp.remove", subject(id))
+        let kept = services.kept_clamps()?;
+        let mut change = Change::new("clamp.remove", subject(id))
             .detail("reason", reason)?
             .detail("before", &before.value)?
             .expect(Table::Clamps, Key::text(id), Some(before.revision))
             .delete(Table::Clamps, Key::text(id));
+        let ends = before.value.expires_at_ms.map(|end| keys::clamp_end(end, id));
+        for row in kept.without_row.iter().filter(|row| ends.as_ref() != Some(row)) {
+            change = change.put(Table::Index, row.clone(), json!({}))?;
+        }
+        if let Some(row) = ends {
+            change = change.delete(Table::Index, row);
+        }
+        let change = kept.counted(change, kept.made, kept.count.saturating_sub(1))?;
         let view = services.clamp_view(id.into(), before.value, context.now);
         Ok(Plan::Change { value: ClampView { active: false, ..view }, change })
     })
@@ -170,6 +195,33 @@ fn subject(id: &str) -> String {
 impl Services {
     fn clamp_record(&self, id: &str) -> Result<Stored<ClampRecord>, Error> {
         stored::read(&*self.store, Table::Clamps, &Key::text(id))?.ok_or_else(|| Error::not_found("clamp", id))
+    }
+
+    fn kept_clamps(&self) -> Result<Kept, Error> {
+        let found = stored::read::<ClampsRecord>(&*self.store, Table::Meta, &keys::clamps())?;
+        let revision = found.as_ref().map(|found| found.revision);
+        let ClampsRecord { made, kept } = found.map(|found| found.value).unwrap_or_default();
+        let mut all = Kept { made, count: kept.unwrap_or_default(), revision, without_row: Vec::new() };
+        if made > 0 && kept.is_none() {
+            stored::each::<ClampRecord>(&*self.store, Table::Clamps, &Key::empty(), |key, clamp| {
+                all.count += 1;
+                let id = key.read().text().unwrap_or_default();
+                all.without_row.extend(clamp.value.expires_at_ms.map(|end| keys::clamp_end(end, &id)));
+                Ok(())
+            })?;
+        }
+        Ok(all)
+    }
+
+    /// Rows and ids of the clamps that go when another one is made: those that ended long ago, and where there is no
+    /// place else the first that has ended.
+    fn clamps_to_sweep(&self, kept: usize, now: i64) -> Result<Vec<(Key, String)>, Error> {
+        let rows = self.store.scan(Table::Index, &keys::clamp_ends(), None, MAX_SWEPT)?;
+        let ends = rows.into_iter().filter_map(|(row, _)| keys::clamp_end_in(&row).map(|(end, id)| (row, end, id)));
+        let over = ends.take_while(|(_, end, _)| *end <= now).enumerate().take_while(|(before, (_, end, _))| {
+            end.saturating_add(ENDED_CLAMP_MS) <= now || kept.saturating_sub(*before) >= MAX_CLAMPS
+        });
+        Ok(over.map(|(_, (row, _, id))| (row, id)).collect())
     }
 
     fn clamp_view(&self, id: CompactString, record: ClampRecord, now: i64) -> ClampView {

@@ -6,6 +6,7 @@ use crate::domain::account::{Clamp, MainFacts, Override, SubFacts};
 use crate::domain::ids::AccountId;
 use crate::domain::ledger::Timeline;
 use crate::store::{AdminStore, Key, Table};
+use compact_str::CompactString;
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -79,6 +80,7 @@ fn read_override(store: &dyn AdminStore, id: &str) -> Result<OverrideRecord, Err
     })?)
 }
 
+/// All that are kept, those that have ended too.
 pub(super) fn clamps(store: &dyn AdminStore) -> Result<Vec<Clamp>, Error> {
     let mut clamps = Vec::new();
     stored::each::<ClampRecord>(store, Table::Clamps, &Key::empty(), |key, clamp| {
@@ -86,6 +88,14 @@ pub(super) fn clamps(store: &dyn AdminStore) -> Result<Vec<Clamp>, Error> {
         Ok(())
     })?;
     Ok(clamps)
+}
+
+/// A clamp by its key, unless it is gone or has ended.
+pub(super) fn clamp(store: &dyn AdminStore, key: &Key, now: i64) -> Result<(CompactString, Option<Clamp>), Error> {
+    let id = key.read().text().unwrap_or_default();
+    let found = stored::read::<ClampRecord>(store, Table::Clamps, key)?;
+    let clamp = found.map(|found| found.value.to_clamp(&id)).filter(|clamp| !clamp.is_over(now));
+    Ok((id.into(), clamp))
 }
 
 /// What a main account's payments add up to. Payments are not taken yet, so nothing.

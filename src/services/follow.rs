@@ -68,22 +68,23 @@ impl Follower {
 /// What of the engine a change may have moved.
 #[derive(Default)]
 struct Touched {
+    at_ms: i64,
     accounts: BTreeSet<AccountId>,
-    clamps: bool,
+    clamps: Vec<Key>,
     active: bool,
     resets: Vec<Key>,
 }
 
 impl Touched {
     fn by(change: &Changeset) -> Self {
-        let mut touched = Self::default();
+        let mut touched = Self { at_ms: change.at_ms, ..Self::default() };
         for write in &change.writes {
             match write.table {
                 Table::Accounts => touched.accounts.extend(account_id(&write.key)),
                 Table::Overrides => touched.accounts.extend(account_of(write)),
                 Table::Index if usage::is_reset(&write.key) => touched.resets.push(write.key.clone()),
                 Table::Index => {}
-                Table::Clamps => touched.clamps = true,
+                Table::Clamps => touched.clamps.push(write.key.clone()),
                 Table::Meta => touched.active |= write.key == keys::active(),
                 Table::SubAccounts
                 | Table::Policies
@@ -111,8 +112,9 @@ impl Touched {
         {
             engine.activate(Arc::new(read_policy(store, active.value.revision)?), active.value.revision);
         }
-        if self.clamps {
-            engine.set_clamps(facts::clamps(store)?);
+        if !self.clamps.is_empty() {
+            let changed = self.clamps.iter().map(|key| facts::clamp(store, key, self.at_ms));
+            engine.change_clamps(changed.collect::<Result<_, _>>()?, self.at_ms);
         }
         for id in &self.accounts {
             if let Some(facts) = read_facts(store, id)? {

@@ -6,6 +6,7 @@ use crate::store::Key;
 const TALLY: &str = "tally";
 const OVERRIDES_OF: &str = "overrides_of";
 const LIVE_OVERRIDES: &str = "live_overrides";
+const CLAMP_ENDS: &str = "clamp_ends";
 const USAGE_RESETS: &str = "usage_resets";
 const HEAD: &str = "head";
 const DOCUMENT: &str = "document";
@@ -65,7 +66,23 @@ pub(super) fn usage_resets() -> Key {
     Key::text(USAGE_RESETS)
 }
 
-/// In `meta`: changed with every clamp that is made, so that two at once cannot both take the last place.
+/// In `index`: a row for each clamp that ends by itself, the first to end first.
+pub(super) fn clamp_end(ends_at_ms: i64, id: &str) -> Key {
+    Key::build().text(CLAMP_ENDS).i64(ends_at_ms).text(id).finish()
+}
+
+pub(super) fn clamp_ends() -> Key {
+    Key::text(CLAMP_ENDS)
+}
+
+/// When the clamp ends that such a row leads to, and its id.
+pub(super) fn clamp_end_in(row: &Key) -> Option<(i64, String)> {
+    let mut parts = row.read();
+    parts.text()?;
+    Some((parts.i64()?, parts.text()?))
+}
+
+/// In `meta`: changed with every clamp that is made or goes, so that two at once cannot both take the last place.
 pub(super) fn clamps() -> Key {
     Key::text("clamps")
 }

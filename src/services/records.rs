@@ -142,6 +142,9 @@ pub struct ResetRecord {
 pub struct ClampsRecord {
     /// How many were ever made.
     pub made: u64,
+    /// How many there are in the table. None: not counted yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<usize>,
 }
 
 /// `meta`, `active`.
@@ -248,6 +251,7 @@ impl ClampRecord {
     #[must_use]
     pub fn to_clamp(&self, id: &str) -> Clamp {
         Clamp {
+            id: id.into(),
             key: self.key(),
             scope: self.scope.clone().into(),
             shape: self.shape.clone().into(),

@@ -5,6 +5,7 @@ use crate::domain::account::{Cap, Clamp, ClampScope, LimitKey, MainFacts, Overri
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::quantity::{MAX_CONCURRENCY, Quota};
 use crate::engine::Snapshot;
+use compact_str::CompactString;
 use std::collections::HashMap;
 
 #[derive(Debug, Clone)]
@@ -122,7 +123,15 @@ impl Facts {
         };
         self.clamps.retain(|existing| existing.key != key || existing.scope != scope);
         if let (Some(quota), Some(shape)) = (op.quota, shape) {
-            self.clamps.push(Clamp { key, scope, shape, quota, expires_at_ms: None, origin: "trace".into() });
+            self.clamps.push(Clamp {
+                id: CompactString::default(),
+                key,
+                scope,
+                shape,
+                quota,
+                expires_at_ms: None,
+                origin: "trace".into(),
+            });
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ mod accounts;
 mod caps;
 mod changes;
 mod clamps;
+mod counting;
 mod flush;
 mod harness;
 mod overrides;

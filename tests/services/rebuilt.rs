@@ -13,6 +13,7 @@ use quotagate::services::usage::{self, Selector};
 use quotagate::services::{Error, accounts, caps, policies, sub_accounts};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use std::collections::BTreeSet;
 
 const MAINS: [&str; 3] = ["acme", "beta", "gamma"];
 const SUBS: [&str; 4] = ["s1", "s2", "s3", "s4"];
@@ -174,8 +175,10 @@ fn paging() -> quotagate::services::Paging {
 /// Everything that can be read of an engine at one moment.
 fn state(engine: &Engine, now: i64) -> Vec<String> {
     let snapshot = engine.snapshot();
+    let clamps: BTreeSet<_> =
+        snapshot.clamps().filter(|clamp| !clamp.is_over(now)).map(|clamp| format!("{clamp:?}")).collect();
     let mut state = vec![
-        format!("{} {:?} {:?}", snapshot.revision, snapshot.policy.content_hash, snapshot.clamps),
+        format!("{} {:?} {clamps:?}", snapshot.revision, snapshot.policy.content_hash),
         format!("{:?} {}", engine.identities(), engine.accounts()),
     ];
     for account in MAINS.iter().chain(&SUBS) {
