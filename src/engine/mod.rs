@@ -40,6 +40,7 @@ pub use way_out::{Ascent, WayOut};
 
 use crate::domain::account::{Clamp, MainFacts, SubFacts};
 use crate::domain::ids::AccountId;
+use crate::domain::ledger::Timeline;
 use crate::domain::policy::{Policy, UnlistedResources};
 use crate::policy::tiers::Standing;
 use arc_swap::{ArcSwap, Guard};
@@ -143,6 +144,17 @@ impl Engine {
             },
         )?;
         Ok(put.is_some())
+    }
+
+    /// What the payments of a main account add up to. None: there is no such main account.
+    #[must_use]
+    pub fn payments(&self, main: &str) -> Option<Timeline> {
+        self.shards.with_main(main, |record| record.payments())
+    }
+
+    /// Changes what the payments of a main account add up to. False: there is no such main account.
+    pub fn change_payments(&self, main: &str, change: impl FnOnce(&mut Timeline)) -> bool {
+        self.shards.with_main(main, |record| record.change_payments(change)).is_some()
     }
 
     /// Creates a sub-account or replaces its facts. False: there is no such main account, or the id is taken.

@@ -2,12 +2,12 @@
 
 use super::checks::{Checks, tier_must_exist};
 use super::commit::{Change, Deed, Plan};
-use super::facts::payments_of;
 use super::records::{AccountRecord, Act, Role};
 use super::stored::{self, Stored};
 use super::tier::TierView;
 use super::{Context, Done, Error, Internal, Page, Paging, Services, keys};
 use crate::domain::ids::{AccountId, PolicyId};
+use crate::domain::ledger::Timeline;
 use crate::store::{Key, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -71,6 +71,7 @@ pub fn create(services: &Services, context: &Context, new: NewAccount) -> Result
             .detail("after", &record)?
             .expect(Table::Accounts, key.clone(), None)
             .put(Table::Accounts, key, &record)?;
+        let change = services.with_due(change, &new.id, (&record, &Timeline::default()), context.now)?;
         Ok(Plan::Change { value: services.account(new.id.clone(), record, context.now)?, change })
     })
 }
@@ -207,7 +208,7 @@ impl Services {
             Role::Sub { main, .. } => Some((main, self.main_record(main)?.value)),
         };
         let (id, record) = main.as_ref().map_or((id, record), |(id, record)| (*id, record));
-        let payments = payments_of(&*self.store, id)?;
+        let payments = self.payments(id);
         TierView::of(&self.engine.snapshot().policy, record, &payments, now)
             .ok_or_else(|| not_an_id(Table::Accounts, &keys::account(id)))
     }
@@ -239,6 +240,7 @@ impl Services {
                 .detail("after", &after)?
                 .expect(Table::Accounts, key.clone(), Some(before.revision))
                 .put(Table::Accounts, key, &after)?;
+            let change = self.with_due(change, id, (&after, &self.payments(id)), context.now)?;
             Ok(Plan::Change { value, change })
         })
     }

@@ -3,7 +3,7 @@
 use super::boot::{account_id, put};
 use super::facts::{self, read_facts};
 use super::policies::{read_active, read_policy};
-use super::{Error, keys, usage};
+use super::{Error, keys, payments, usage};
 use crate::domain::ids::AccountId;
 use crate::engine::Engine;
 use crate::store::embedded::EmbeddedStore;
@@ -58,7 +58,7 @@ impl Follower {
     pub fn apply(&self, seq: u64, change: &Changeset) {
         let Some(store) = self.store.upgrade() else { return };
         let touched = Touched::by(change);
-        if let Err(error) = touched.tell(&*store, &self.engine) {
+        if let Err(error) = touched.tell(&*store, &self.engine, seq) {
             tracing::error!(seq, %error, "the engine could not follow a change");
             self.following.0.lock().get_or_insert_with(|| format!("change {seq}: {error}"));
         }
@@ -72,6 +72,8 @@ struct Touched {
     clamps: bool,
     active: bool,
     resets: Vec<Key>,
+    /// Ledger entries, by main account and number.
+    entries: Vec<(AccountId, u64)>,
 }
 
 impl Touched {
@@ -84,13 +86,13 @@ impl Touched {
                 Table::Index if usage::is_reset(&write.key) => touched.resets.push(write.key.clone()),
                 Table::Index => {}
                 Table::Clamps => touched.clamps = true,
+                Table::Payments => touched.entries.extend(keys::entry_in(&write.key)),
                 Table::Meta => touched.active |= write.key == keys::active(),
                 Table::SubAccounts
                 | Table::Policies
                 | Table::Activations
                 | Table::Drafts
                 | Table::Schedules
-                | Table::Payments
                 | Table::PaymentIds
                 | Table::PaymentEventIds
                 | Table::Operators
@@ -105,7 +107,7 @@ impl Touched {
         touched
     }
 
-    fn tell(&self, store: &dyn AdminStore, engine: &Engine) -> Result<(), Error> {
+    fn tell(&self, store: &dyn AdminStore, engine: &Engine, seq: u64) -> Result<(), Error> {
         if self.active
             && let Some(active) = read_active(store)?
         {
@@ -115,10 +117,12 @@ impl Touched {
             engine.set_clamps(facts::clamps(store)?);
         }
         for id in &self.accounts {
-            if let Some(facts) = read_facts(store, id)? {
+            if let Some(facts) = read_facts(store, engine, id)? {
                 put(engine, id, facts)?;
             }
         }
+        // ORDER: an account that is new comes before its payments.
+        payments::follow(store, engine, seq, &self.entries)?;
         for row in &self.resets {
             usage::reset_by(store, engine, row)?;
         }

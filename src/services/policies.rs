@@ -1,5 +1,6 @@
 //! Revisions of the policy: publish, read, activate.
 
+use super::due::same_rules;
 use super::checks::Checks;
 use super::commit::{Change, Deed, Plan};
 use super::records::{Act, ActivationRecord, ActiveRecord, RevisionRecord, WarningRecord};
@@ -283,6 +284,13 @@ impl Services {
         let previous = before.map(|before| before.value.revision);
         let activation = ActivationRecord { activation: number, revision, previous, done: Act::of(context, reason) };
         let content_hash = hex::encode(policy.content_hash);
+        // The times of changes to come rest on the rules; they are worked out anew in the background.
+        let change = match before {
+            Some(_) if !same_rules(&self.engine.snapshot().policy, policy) => {
+                change.put(Table::Meta, keys::due_pending(), serde_json::json!({"activation": number}))?
+            }
+            _ => change,
+        };
         let change = change
             .detail("reason", Some(reason).filter(|reason| !reason.is_empty()))?
             .detail("previous", previous)?
