@@ -42,6 +42,8 @@ pub struct PaymentEvent {
 pub struct Timeline {
     /// Ascending by time, each time once.
     moments: Vec<Moment>,
+    /// Events that it was made of, those that wait for their top-up among them.
+    events: u64,
 }
 
 /// All that counts from one time on.
@@ -89,7 +91,7 @@ impl Timeline {
         }
         let mut steps: Vec<Step<'_>> = payments.values().flat_map(|events| steps(events)).collect();
         steps.sort_unstable_by_key(|step| step.at_ms);
-        let mut timeline = Self::default();
+        let mut timeline = Self { moments: Vec::new(), events: events.len() as u64 };
         for step in steps {
             timeline.add(&step);
         }
@@ -106,6 +108,13 @@ impl Timeline {
         for step in steps(after) {
             self.add(&step);
         }
+        self.events = (self.events + after.len() as u64).saturating_sub(before.len() as u64);
+    }
+
+    /// How many events it was made of, those that count nothing among them.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events
     }
 
     /// Ascending by time, each time once.
@@ -157,13 +166,12 @@ impl Timeline {
 /// Without a top-up nothing counts.
 fn steps<E: Borrow<PaymentEvent>>(events: &[E]) -> Vec<Step<'_>> {
     let events = || events.iter().map(Borrow::borrow);
-    let top_up = events().filter(|event| event.kind == PaymentKind::TopUp).find_map(|event| {
-        event.currency.as_ref().map(|currency| (event, currency))
-    });
+    let top_up = events()
+        .filter(|event| event.kind == PaymentKind::TopUp)
+        .find_map(|event| event.currency.as_ref().map(|currency| (event, currency)));
     let Some((top_up, currency)) = top_up else { return Vec::new() };
     let mut left = top_up.amount;
-    let mut steps =
-        vec![Step { at_ms: top_up.occurred_at_ms, currency, amount: i128::from(left), chargeback: false }];
+    let mut steps = vec![Step { at_ms: top_up.occurred_at_ms, currency, amount: i128::from(left), chargeback: false }];
     let mut reversals: Vec<&PaymentEvent> = events().filter(|event| event.kind != PaymentKind::TopUp).collect();
     reversals.sort_by(|a, b| (a.occurred_at_ms, &a.event_id).cmp(&(b.occurred_at_ms, &b.event_id)));
     for event in reversals {
@@ -220,15 +228,15 @@ mod tests {
     fn a_refund_without_its_top_up_is_not_there() {
         let events = [event(PaymentKind::Chargeback, "e2", 40, 5)];
 
-        assert_eq!(Timeline::of(&events), Timeline::default());
+        let timeline = Timeline::of(&events);
+
+        assert_eq!((timeline.moments(), timeline.events()), (&[][..], 1));
     }
 
     #[test]
     fn replacing_the_events_of_one_payment_is_counting_all_anew() {
-        let other = PaymentEvent {
-            payment_id: PaymentRef::parse("p2").unwrap(),
-            ..event(PaymentKind::TopUp, "o1", 55, 10)
-        };
+        let other =
+            PaymentEvent { payment_id: PaymentRef::parse("p2").unwrap(), ..event(PaymentKind::TopUp, "o1", 55, 10) };
         let of_one = [
             event(PaymentKind::Refund, "e2", 70, 10),
             event(PaymentKind::TopUp, "e1", 100, 0),

@@ -74,7 +74,7 @@ impl Record {
         let subs = self.facts.take().map(|old| old.subs).unwrap_or_default();
         let plain = facts.floor.is_none()
             && facts.pin.is_none()
-            && facts.payments.moments().is_empty()
+            && facts.payments.events() == 0
             && facts.overrides.is_empty()
             && subs.is_empty();
         if !plain {

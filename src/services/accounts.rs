@@ -7,7 +7,6 @@ use super::stored::{self, Stored};
 use super::tier::TierView;
 use super::{Context, Done, Error, Internal, Page, Paging, Services, keys};
 use crate::domain::ids::{AccountId, PolicyId};
-use crate::domain::ledger::Timeline;
 use crate::store::{Key, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -71,7 +70,7 @@ pub fn create(services: &Services, context: &Context, new: NewAccount) -> Result
             .detail("after", &record)?
             .expect(Table::Accounts, key.clone(), None)
             .put(Table::Accounts, key, &record)?;
-        let change = services.with_due(change, &new.id, (&record, &Timeline::default()), context.now)?;
+        let change = services.with_due(change, &new.id, &record, context.now)?;
         Ok(Plan::Change { value: services.account(new.id.clone(), record, context.now)?, change })
     })
 }
@@ -240,7 +239,7 @@ impl Services {
                 .detail("after", &after)?
                 .expect(Table::Accounts, key.clone(), Some(before.revision))
                 .put(Table::Accounts, key, &after)?;
-            let change = self.with_due(change, id, (&after, &self.payments(id)), context.now)?;
+            let change = self.with_due(change, id, &after, context.now)?;
             Ok(Plan::Change { value, change })
         })
     }

@@ -43,11 +43,9 @@ pub(super) fn read_facts(store: &dyn AdminStore, engine: &Engine, id: &AccountId
         return Ok(None);
     };
     Ok(Some(match account.value.role {
-        Role::Main { .. } => facts_of(
-            &account.value,
-            overrides_of(store, id)?,
-            engine.payments(id.as_str()).unwrap_or_default(),
-        ),
+        Role::Main { .. } => {
+            facts_of(&account.value, overrides_of(store, id)?, engine.payments(id.as_str()).unwrap_or_default())
+        }
         Role::Sub { .. } => facts_of(&account.value, Vec::new(), Timeline::default()),
     }))
 }

@@ -58,7 +58,7 @@ impl Follower {
     pub fn apply(&self, seq: u64, change: &Changeset) {
         let Some(store) = self.store.upgrade() else { return };
         let touched = Touched::by(change);
-        if let Err(error) = touched.tell(&*store, &self.engine, seq) {
+        if let Err(error) = touched.tell(&*store, &self.engine) {
             tracing::error!(seq, %error, "the engine could not follow a change");
             self.following.0.lock().get_or_insert_with(|| format!("change {seq}: {error}"));
         }
@@ -107,7 +107,7 @@ impl Touched {
         touched
     }
 
-    fn tell(&self, store: &dyn AdminStore, engine: &Engine, seq: u64) -> Result<(), Error> {
+    fn tell(&self, store: &dyn AdminStore, engine: &Engine) -> Result<(), Error> {
         if self.active
             && let Some(active) = read_active(store)?
         {
@@ -122,7 +122,7 @@ impl Touched {
             }
         }
         // ORDER: an account that is new comes before its payments.
-        payments::follow(store, engine, seq, &self.entries)?;
+        payments::follow(store, engine, &self.entries)?;
         for row in &self.resets {
             usage::reset_by(store, engine, row)?;
         }

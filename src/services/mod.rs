@@ -66,13 +66,14 @@ pub struct Services {
     store: Arc<dyn AdminStore>,
     engine: Arc<Engine>,
     ids: Ids,
+    turns: payments::Turns,
 }
 
 impl Services {
     /// The engine must be the one that follows the store.
     #[must_use]
     pub fn new(store: Arc<dyn AdminStore>, engine: Arc<Engine>, ids: Ids) -> Self {
-        Self { store, engine, ids }
+        Self { store, engine, ids, turns: payments::Turns::default() }
     }
 
     /// The engine that follows the store.

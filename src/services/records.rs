@@ -151,6 +151,9 @@ pub struct LedgerRecord {
     pub currency: Option<Currency>,
     pub occurred_at_ms: i64,
     pub recorded_at_ms: i64,
+    /// No time was given: it is when it was recorded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undated: bool,
     pub by: String,
     /// Whether its top-up was missing when it was recorded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

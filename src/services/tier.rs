@@ -62,9 +62,10 @@ pub fn eligibility(services: &Services, id: &AccountId, now: i64) -> Result<Stor
         Role::Main { .. } => (id.clone(), account),
         Role::Sub { main, .. } => (main.clone(), services.main_record(main)?),
     };
-    let tier = services.tier_of(&id, &account.value, now)?;
-    let policy = &services.engine.snapshot().policy;
-    let tiers = eligibility_of(policy, &services.payments(&id), account.value.created_at_ms, now)
+    // INVARIANT: one policy and one set of payments for all of the answer.
+    let (policy, payments) = (&services.engine.snapshot().policy, services.payments(&id));
+    let tier = TierView::of(policy, &account.value, &payments, now).ok_or_else(|| Error::not_found("account", &id))?;
+    let tiers = eligibility_of(policy, &payments, account.value.created_at_ms, now)
         .into_iter()
         .map(|eligibility| (policy.tiers[eligibility.tier].id.clone(), eligibility))
         .collect();

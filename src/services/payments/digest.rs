@@ -5,7 +5,7 @@ use crate::domain::ids::{Currency, PaymentRef};
 use crate::domain::ledger::PaymentKind;
 use crate::services::records::{EventPlace, LedgerRecord, PaymentRecord};
 use crate::services::stored;
-use crate::services::{Error, Services, keys};
+use crate::services::{Error, FieldError, Services, keys};
 use crate::store::{MAX_SCAN, Table};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashSet};
@@ -20,6 +20,15 @@ pub const MAX_COMPARED: usize = 10_000;
 pub struct Span {
     pub from_ms: i64,
     pub to_ms: i64,
+}
+
+impl Span {
+    fn checked(self) -> Result<(), Error> {
+        if self.from_ms < self.to_ms {
+            return Ok(());
+        }
+        Err(Error::Invalid(vec![FieldError::new("/to", "not_after", "the span ends before or when it begins")]))
+    }
 }
 
 /// The sum of all events of a span, whatever their order.
@@ -46,8 +55,9 @@ pub struct Difference {
     pub truncated: bool,
 }
 
-/// Errors: the span has more than [`MAX_DIGEST_EVENTS`].
+/// Errors: the span ends before it begins; it has more than [`MAX_DIGEST_EVENTS`].
 pub fn digest(services: &Services, span: Span) -> Result<Digest, Error> {
+    span.checked()?;
     let mut digest = Digest::default();
     services.each_entry(span, |account, entry| {
         let currency = services.currency_of(entry)?;
@@ -62,7 +72,15 @@ pub fn digest(services: &Services, span: Span) -> Result<Digest, Error> {
 }
 
 /// Compares the events of a span with a list of event ids.
+///
+/// Errors: the span ends before it begins; it has more than [`MAX_DIGEST_EVENTS`], the list more than
+/// [`MAX_COMPARED`].
 pub fn reconcile(services: &Services, span: Span, theirs: &[PaymentRef]) -> Result<Difference, Error> {
+    span.checked()?;
+    if theirs.len() > MAX_COMPARED {
+        let detail = format!("at most {MAX_COMPARED} event ids are compared at once: ask for shorter spans");
+        return Err(Error::Invalid(vec![FieldError::new("/event_ids", "too_many", detail)]));
+    }
     let listed: HashSet<&PaymentRef> = theirs.iter().collect();
     let mut found = HashSet::new();
     let mut difference = Difference::default();
@@ -126,7 +144,7 @@ impl Services {
                 if seen > MAX_DIGEST_EVENTS {
                     let most = MAX_DIGEST_EVENTS;
                     let detail = format!("there are more than {most} events between the two times: ask for less");
-                    return Err(Error::Invalid(vec![super::super::FieldError::new("/to", "too_many", detail)]));
+                    return Err(Error::Invalid(vec![FieldError::new("/to", "too_many", detail)]));
                 }
                 visit(main.as_str(), &self.ledger_record(&main, number)?.value)?;
             }
