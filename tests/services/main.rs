@@ -7,6 +7,7 @@ mod clamps;
 mod flush;
 mod harness;
 mod overrides;
+mod payments;
 mod policies;
 mod rebuilt;
 mod tier;
