@@ -17,6 +17,7 @@ use crate::store::{Key, MAX_SCAN, Table};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+const PAYMENT: &str = "payment";
 /// Changes that one call looks at; what is left is for the next one.
 const MAX_NOTICED: usize = 5_000;
 /// Accounts whose times are put right in one commit.
@@ -121,12 +122,12 @@ fn standing_of(policy: &Policy, record: &AccountRecord, payments: &Timeline, now
 }
 
 /// Why a tier changed at a time.
-fn cause(before: &Standing, after: &Standing, at: i64) -> &'static str {
+fn cause(before: &Standing, after: &Standing, payments: &Timeline, at: i64) -> &'static str {
     match () {
         () if before.pinned != after.pinned => "pin_ended",
         () if before.reached.granted_until_ms == Some(at) => "grace_ended",
-        () if after.reached.tier > before.reached.tier => "reached",
-        () => "payment",
+        () if payments.moments().binary_search_by_key(&at, |moment| moment.at_ms).is_ok() => PAYMENT,
+        () => "age_reached",
     }
 }
 
@@ -176,7 +177,9 @@ impl Services {
             let (Some(before), Some(after)) = (at_time(at.saturating_sub(1)), at_time(at)) else {
                 return Ok(Plan::Unchanged { value: false, revision: 0 });
             };
-            let changed = before.effective != after.effective;
+            let cause = cause(&before, &after, &basis.payments, at);
+            let told = cause == PAYMENT && self.told_by_payments(main, at)?;
+            let changed = before.effective != after.effective && !told;
             let action = if changed { "account.tier_changed" } else { "account.tier_checked" };
             let id = |tier: usize| -> &PolicyId { &basis.policy.tiers[tier].id };
             let mut change = basis
@@ -188,7 +191,7 @@ impl Services {
             if changed {
                 change = change
                     .detail("tier", json!({"before": id(before.effective), "after": id(after.effective)}))?
-                    .detail("cause", cause(&before, &after, at))?;
+                    .detail("cause", cause)?;
             }
             let next = Some(after.until_ms).filter(|&next| next < i64::MAX);
             let change = match next {

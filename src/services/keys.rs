@@ -89,6 +89,11 @@ pub(super) fn entries_by_time() -> Key {
     Key::text(LEDGER_BY_TIME)
 }
 
+/// The rows of [`entry_at`] of a main account at one time.
+pub(super) fn entries_at(occurred_at_ms: i64, main: &AccountId) -> Key {
+    Key::build().text(LEDGER_BY_TIME).i64(occurred_at_ms).text(main.as_str()).finish()
+}
+
 /// Comes before the first row of [`entry_at`] at a time, and after all earlier ones.
 pub(super) fn entries_before(occurred_at_ms: i64) -> Key {
     Key::build().text(LEDGER_BY_TIME).i64(occurred_at_ms).finish()

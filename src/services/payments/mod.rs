@@ -126,6 +126,17 @@ impl Services {
         Ok(Entry { number, record, pending })
     }
 
+    /// Whether what occurred at a time was recorded then or later, so that its own audit entries tell of it.
+    pub(super) fn told_by_payments(&self, main: &AccountId, at: i64) -> Result<bool, Error> {
+        let mut told = true;
+        stored::each::<serde_json::Value>(&*self.store, Table::Index, &keys::entries_at(at, main), |row, _| {
+            let (_, _, number) = keys::entry_at_parts(&row).ok_or_else(|| misplaced(&row))?;
+            told &= self.ledger_record(main, number)?.value.recorded_at_ms >= at;
+            Ok(())
+        })?;
+        Ok(told)
+    }
+
     /// What the payments of a main account add up to, by the engine, which follows the store.
     pub(super) fn payments(&self, main: &AccountId) -> Timeline {
         self.engine.payments(main.as_str()).unwrap_or_default()
