@@ -3,13 +3,13 @@
 use super::body::{self, JsonBytes};
 use super::payments::Kind;
 use super::problem::Problem;
-use super::query::{self, Read};
+use super::query::{Read, ReadWith};
 use super::reply;
 use super::views::Time;
 use super::wire::rfc3339;
 use crate::domain::ids::{Currency, PaymentRef};
 use crate::services::payments::{self, Difference, Digest, Span};
-use actix_web::{HttpRequest, HttpResponse, get, post};
+use actix_web::{HttpResponse, get, post};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -120,11 +120,11 @@ impl From<Difference> for DifferenceAnswer {
     responses((status = 200, description = "The digest", body = DigestAnswer)),
 )]
 #[get("/v1/ledger/digest")]
-pub(crate) async fn digest(reading: Read, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let SpanQuery { from, to } = query::parse(request.query_string())?;
+pub(crate) async fn digest(reading: ReadWith<SpanQuery>) -> Result<HttpResponse, Problem> {
+    let ReadWith { query: SpanQuery { from, to }, read } = reading;
     let span = Span { from_ms: from.0, to_ms: to.0 };
-    let digest = reading.run(move |services, _| payments::digest(services, span)).await;
-    reply::ok(&DigestAnswer::of(span, digest.map_err(Problem::in_query)?))
+    let digest = read.run(move |services, _| payments::digest(services, span)).await;
+    reply::view(&DigestAnswer::of(span, digest.map_err(Problem::in_query)?))
 }
 
 /// Compare the ledger with a list
