@@ -154,6 +154,7 @@ impl Parts {
         let handle = server.handle();
         let mut server = actix_web::rt::spawn(server);
         let upkeep = actix_web::rt::spawn(keep_up(state.clone()));
+        let notices = actix_web::rt::spawn(notice(state.clone()));
         tokio::select! {
             () = stops.asked() => {}
             ended = &mut server => return Err(AppError::Server(
@@ -168,6 +169,7 @@ impl Parts {
         });
         drain(&state, &handle, config.shutdown_timeout).await;
         upkeep.abort();
+        notices.abort();
         // ORDER: usage is final once nothing is answered any more, and is written before the store is closed.
         actix_web::rt::task::spawn_blocking(move || flusher.stop().and_then(|()| store.close()))
             .await
@@ -194,6 +196,21 @@ async fn keep_up(state: Data<State>) {
     loop {
         actix_web::rt::time::sleep(clock::OBSERVE_EVERY).await;
         state.tick();
+    }
+}
+
+/// Once a second, what has changed by time alone goes to the audit log.
+async fn notice(state: Data<State>) {
+    let mut troubled = false;
+    loop {
+        actix_web::rt::time::sleep(clock::OBSERVE_EVERY).await;
+        let state = state.clone();
+        let noticed = actix_web::rt::task::spawn_blocking(move || state.notice().map_err(|error| error.to_string()));
+        let trouble = noticed.await.map_err(|error| error.to_string()).and_then(|noticed| noticed).err();
+        if let Some(error) = trouble.as_ref().filter(|_| !troubled) {
+            tracing::error!(%error, "tiers that change by time alone cannot be told to the audit log for now");
+        }
+        troubled = trouble.is_some();
     }
 }
 

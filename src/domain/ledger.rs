@@ -1,13 +1,27 @@
 //! Payment events and what they add up to (SEMANTICS, section 2).
 
 use super::ids::{Currency, PaymentRef};
+use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PaymentKind {
     TopUp,
     Refund,
     Chargeback,
+}
+
+impl PaymentKind {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TopUp => "top_up",
+            Self::Refund => "refund",
+            Self::Chargeback => "chargeback",
+        }
+    }
 }
 
 /// One event of the billing system, as it was given.
@@ -27,47 +41,111 @@ pub struct PaymentEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Timeline {
     /// Ascending by time, each time once.
-    pub moments: Box<[Moment]>,
+    moments: Vec<Moment>,
+    /// Events that it was made of, those that wait for their top-up among them.
+    events: u64,
 }
 
+/// All that counts from one time on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {
     pub at_ms: i64,
-    /// Whether a chargeback counts from this moment.
-    pub chargeback: bool,
-    /// Minor units, top-ups less what counts of refunds and chargebacks.
+    /// Events that count from this moment; a moment without any is none.
+    events: u32,
+    chargebacks: u32,
+    /// Minor units, top-ups less what counts of refunds and chargebacks. What adds up to 0 is left out.
     pub net: Vec<(Currency, i128)>,
+}
+
+impl Moment {
+    /// Whether a chargeback counts from this moment.
+    #[must_use]
+    pub fn has_chargeback(&self) -> bool {
+        self.chargebacks > 0
+    }
+
+    fn add(&mut self, currency: &Currency, amount: i128) {
+        match self.net.iter_mut().find(|(known, _)| known == currency) {
+            Some((_, net)) => *net += amount,
+            None => self.net.push((currency.clone(), amount)),
+        }
+        self.net.retain(|(_, net)| *net != 0);
+        self.net.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    }
+}
+
+/// What one event adds, once it is known what counts of it.
+struct Step<'a> {
+    at_ms: i64,
+    currency: &'a Currency,
+    amount: i128,
+    chargeback: bool,
 }
 
 impl Timeline {
     #[must_use]
     pub fn of(events: &[PaymentEvent]) -> Self {
-        let mut moments: BTreeMap<i64, (bool, BTreeMap<&Currency, i128>)> = BTreeMap::new();
-        let mut top_ups: HashMap<&PaymentRef, (&Currency, u64, i64)> = HashMap::new();
-        for event in events.iter().filter(|event| event.kind == PaymentKind::TopUp) {
-            let Some(currency) = &event.currency else { continue };
-            top_ups.insert(&event.payment_id, (currency, event.amount, event.occurred_at_ms));
-            let moment = moments.entry(event.occurred_at_ms).or_default();
-            *moment.1.entry(currency).or_default() += i128::from(event.amount);
+        let mut payments: HashMap<&PaymentRef, Vec<&PaymentEvent>> = HashMap::new();
+        for event in events {
+            payments.entry(&event.payment_id).or_default().push(event);
         }
-
-        let mut reversals: Vec<&PaymentEvent> = events.iter().filter(|e| e.kind != PaymentKind::TopUp).collect();
-        reversals.sort_by(|a, b| (a.occurred_at_ms, &a.event_id).cmp(&(b.occurred_at_ms, &b.event_id)));
-        for event in reversals {
-            let Some((currency, left, paid_at)) = top_ups.get_mut(&event.payment_id) else { continue };
-            let counted = event.amount.min(*left);
-            *left -= counted;
-            let moment = moments.entry(event.occurred_at_ms.max(*paid_at)).or_default();
-            *moment.1.entry(*currency).or_default() -= i128::from(counted);
-            moment.0 |= event.kind == PaymentKind::Chargeback;
+        let mut steps: Vec<Step<'_>> = payments.values().flat_map(|events| steps(events)).collect();
+        steps.sort_unstable_by_key(|step| step.at_ms);
+        let mut timeline = Self { moments: Vec::new(), events: events.len() as u64 };
+        for step in steps {
+            timeline.add(&step);
         }
+        timeline
+    }
 
-        let moments = moments.into_iter().map(|(at_ms, (chargeback, net))| Moment {
-            at_ms,
-            chargeback,
-            net: net.into_iter().map(|(currency, amount)| (currency.clone(), amount)).collect(),
-        });
-        Self { moments: moments.collect() }
+    /// Exchanges the events of one payment: `before` as they were counted so far, `after` as they are now.
+    ///
+    /// Payments do not depend on each other, so this is what all events together would give.
+    pub fn replace(&mut self, before: &[PaymentEvent], after: &[PaymentEvent]) {
+        for step in steps(before) {
+            self.take_away(&step);
+        }
+        for step in steps(after) {
+            self.add(&step);
+        }
+        self.events = (self.events + after.len() as u64).saturating_sub(before.len() as u64);
+    }
+
+    /// How many events it was made of, those that count nothing among them.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Ascending by time, each time once.
+    #[must_use]
+    pub fn moments(&self) -> &[Moment] {
+        &self.moments
+    }
+
+    fn add(&mut self, step: &Step<'_>) {
+        let at = match self.moments.binary_search_by_key(&step.at_ms, |moment| moment.at_ms) {
+            Ok(at) => at,
+            Err(at) => {
+                self.moments.insert(at, Moment { at_ms: step.at_ms, events: 0, chargebacks: 0, net: Vec::new() });
+                at
+            }
+        };
+        let moment = &mut self.moments[at];
+        moment.events += 1;
+        moment.chargebacks += u32::from(step.chargeback);
+        moment.add(step.currency, step.amount);
+    }
+
+    fn take_away(&mut self, step: &Step<'_>) {
+        let Ok(at) = self.moments.binary_search_by_key(&step.at_ms, |moment| moment.at_ms) else { return };
+        let moment = &mut self.moments[at];
+        moment.events = moment.events.saturating_sub(1);
+        moment.chargebacks = moment.chargebacks.saturating_sub(u32::from(step.chargeback));
+        moment.add(step.currency, -step.amount);
+        if moment.events == 0 {
+            self.moments.remove(at);
+        }
     }
 
     /// Net paid by currency, up to and including `now_ms`. Minor units.
@@ -81,6 +159,32 @@ impl Timeline {
         }
         net
     }
+}
+
+/// The events of one payment as they count: the top-up, then reversals in their order, together at most its amount.
+///
+/// Without a top-up nothing counts.
+fn steps<E: Borrow<PaymentEvent>>(events: &[E]) -> Vec<Step<'_>> {
+    let events = || events.iter().map(Borrow::borrow);
+    let top_up = events()
+        .filter(|event| event.kind == PaymentKind::TopUp)
+        .find_map(|event| event.currency.as_ref().map(|currency| (event, currency)));
+    let Some((top_up, currency)) = top_up else { return Vec::new() };
+    let mut left = top_up.amount;
+    let mut steps = vec![Step { at_ms: top_up.occurred_at_ms, currency, amount: i128::from(left), chargeback: false }];
+    let mut reversals: Vec<&PaymentEvent> = events().filter(|event| event.kind != PaymentKind::TopUp).collect();
+    reversals.sort_by(|a, b| (a.occurred_at_ms, &a.event_id).cmp(&(b.occurred_at_ms, &b.event_id)));
+    for event in reversals {
+        let counted = event.amount.min(left);
+        left -= counted;
+        steps.push(Step {
+            at_ms: event.occurred_at_ms.max(top_up.occurred_at_ms),
+            currency,
+            amount: -i128::from(counted),
+            chargeback: event.kind == PaymentKind::Chargeback,
+        });
+    }
+    steps
 }
 
 #[cfg(test)]
@@ -124,7 +228,30 @@ mod tests {
     fn a_refund_without_its_top_up_is_not_there() {
         let events = [event(PaymentKind::Chargeback, "e2", 40, 5)];
 
-        assert_eq!(Timeline::of(&events), Timeline::default());
+        let timeline = Timeline::of(&events);
+
+        assert_eq!((timeline.moments(), timeline.events()), (&[][..], 1));
+    }
+
+    #[test]
+    fn replacing_the_events_of_one_payment_is_counting_all_anew() {
+        let other =
+            PaymentEvent { payment_id: PaymentRef::parse("p2").unwrap(), ..event(PaymentKind::TopUp, "o1", 55, 10) };
+        let of_one = [
+            event(PaymentKind::Refund, "e2", 70, 10),
+            event(PaymentKind::TopUp, "e1", 100, 0),
+            event(PaymentKind::Chargeback, "e0", 70, 5),
+            event(PaymentKind::Refund, "e3", 70, 10),
+        ];
+
+        let mut timeline = Timeline::of(std::slice::from_ref(&other));
+        for known in 1..=of_one.len() {
+            timeline.replace(&of_one[..known - 1], &of_one[..known]);
+            let all: Vec<PaymentEvent> = of_one[..known].iter().chain([&other]).cloned().collect();
+            assert_eq!(timeline, Timeline::of(&all), "{known}");
+        }
+        timeline.replace(&of_one, &[]);
+        assert_eq!(timeline, Timeline::of(&[other]));
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub use usage::{ReservationView, ResetWhat, UsageRow};
 pub use way_out::{Ascent, WayOut};
 
 use crate::domain::ids::AccountId;
+use crate::domain::ledger::Timeline;
 use crate::domain::policy::{Policy, UnlistedResources};
 use crate::policy::tiers::Standing;
 use arc_swap::{ArcSwap, Guard};
@@ -126,6 +127,17 @@ impl Engine {
     #[must_use]
     pub fn identities(&self) -> Identities {
         self.snapshot.load().identities().clone()
+    }
+
+    /// What the payments of a main account add up to. None: there is no such main account.
+    #[must_use]
+    pub fn payments(&self, main: &str) -> Option<Timeline> {
+        self.shards.with_main(main, |record| record.payments())
+    }
+
+    /// Changes what the payments of a main account add up to. False: there is no such main account.
+    pub fn change_payments(&self, main: &str, change: impl FnOnce(&mut Timeline)) -> bool {
+        self.shards.with_main(main, |record| record.change_payments(change)).is_some()
     }
 
     /// The number of the last reset of a main account's usage; 0: none. None: there is no such main account.

@@ -81,13 +81,23 @@ impl Record {
         let subs = self.facts.take().map(|old| old.subs).unwrap_or_default();
         let plain = facts.floor.is_none()
             && facts.pin.is_none()
-            && facts.payments.moments.is_empty()
+            && facts.payments.events() == 0
             && facts.overrides.is_empty()
             && subs.is_empty();
         if !plain {
             let MainFacts { floor, pin, payments, overrides, .. } = facts;
             self.facts = Some(Box::new(Facts { floor, pin, payments, overrides, subs }));
         }
+    }
+
+    /// What its payments add up to.
+    pub fn payments(&self) -> Timeline {
+        self.facts.as_deref().map(|facts| facts.payments.clone()).unwrap_or_default()
+    }
+
+    pub fn change_payments(&mut self, change: impl FnOnce(&mut Timeline)) {
+        change(&mut self.facts.get_or_insert_default().payments);
+        self.tier_until = i64::MIN;
     }
 
     /// Creates or replaces a sub-account; counters of caps that are gone go with them.

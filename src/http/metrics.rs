@@ -8,6 +8,7 @@ pub(crate) struct Metrics {
     allowed: Counter,
     denied: [Counter; REASONS.len()],
     errors: [Counter; ERRORS.len()],
+    pub(crate) tier_changes: Counter,
 }
 
 const REASONS: [Reason; 7] = [
@@ -26,12 +27,14 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         describe_counter!("quotagate_decisions_total", "Decisions by verdict and reason");
         describe_counter!("quotagate_decision_errors_total", "Requests that got no decision, by code");
+        describe_counter!("quotagate_tier_changes_total", "Tiers that were noticed to have changed by time alone");
         let verdict =
             |verdict, reason| counter!("quotagate_decisions_total", "decision" => verdict, "reason" => reason);
         Self {
             allowed: verdict("allow", ""),
             denied: REASONS.map(|reason| verdict("deny", reason.as_str())),
             errors: ERRORS.map(|code| counter!("quotagate_decision_errors_total", "code" => code)),
+            tier_changes: counter!("quotagate_tier_changes_total"),
         }
     }
 

@@ -66,6 +66,10 @@ codes! {
     OverrideEnded CONFLICT "Override ended",
     /// Another override of the same account and limit covers a part of the same time.
     OverrideOverlaps CONFLICT "Override overlaps",
+    /// The event id was used before with other content.
+    EventConflict CONFLICT "Event conflict",
+    /// The payment is another account's, in another currency, or topped up already.
+    PaymentConflict CONFLICT "Payment conflict",
     /// The revision is active already.
     AlreadyActive CONFLICT "Already active",
     /// The document is what is active already.
@@ -273,6 +277,12 @@ impl Problem {
             _ => problem,
         };
         problem.with_request_id("90a24527-00000008")
+    }
+
+    /// The values that are not valid stand in the query.
+    pub(crate) fn in_query(mut self) -> Self {
+        self.0.errors.iter_mut().for_each(|error| error.place = Place::Query);
+        self
     }
 
     pub(crate) fn code(&self) -> Code {

@@ -207,6 +207,22 @@ impl FromRequest for Read {
     }
 }
 
+/// A read with parameters of its own.
+pub(crate) struct ReadWith<Q> {
+    pub(crate) query: Q,
+    pub(crate) read: Read,
+}
+
+impl<Q: DeserializeOwned> FromRequest for ReadWith<Q> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let query = parse(request.query_string());
+        ready(query.and_then(|query| Ok(Self { query, read: Read::of(request)? })))
+    }
+}
+
 impl<F: DeserializeOwned + Send + 'static> FromRequest for List<F> {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;

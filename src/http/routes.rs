@@ -4,6 +4,7 @@ use super::access_log::AccessLog;
 use super::paths;
 use super::problem::{Place, Problem};
 use super::{accounts, audit, caps, clamps, decisions, docs, health, help, overrides, policies, reservations};
+use super::{eligibility, payments, reconcile};
 use super::{sub_accounts, tier, tiers, usage};
 use actix_web::error::PathError;
 use actix_web::web;
@@ -41,6 +42,14 @@ pub(super) fn control(routes: &mut ServiceConfig<'_>) {
         .service(usage::limits)
         .service(usage::read)
         .service(usage::reset);
+    routes
+        .service(payments::top_up)
+        .service(payments::refund)
+        .service(payments::ledger)
+        .service(payments::entry)
+        .service(eligibility::read)
+        .service(reconcile::digest)
+        .service(reconcile::reconcile);
     routes
         .service(overrides::create)
         .service(overrides::list)

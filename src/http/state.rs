@@ -3,9 +3,8 @@
 use super::metrics::Metrics;
 use crate::clock::Clock;
 use crate::engine::Engine;
-use crate::services::Following;
-use crate::services::Services;
 use crate::services::flush::Flusher;
+use crate::services::{self, Following, Services, due};
 use crate::store::embedded::EmbeddedStore;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
@@ -89,6 +88,18 @@ impl State {
     pub fn tick(&self) {
         self.clock.observe();
         self.watched.recorder.run_upkeep();
+    }
+
+    /// Notices tiers that have changed by time alone. It blocks on the store.
+    ///
+    /// Errors: a record cannot be read or written; what is left is for the next time.
+    pub fn notice(&self) -> Result<(), services::Error> {
+        if self.watched.store.health().read_only.is_some() {
+            return Ok(());
+        }
+        let now = self.clock.now_ms();
+        due::catch_up(&self.services, now)?;
+        due::notice(&self.services, now, || self.metrics.tier_changes.increment(1))
     }
 
     #[must_use]

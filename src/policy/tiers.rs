@@ -3,7 +3,7 @@
 use crate::domain::account::Pin;
 use crate::domain::ids::{Currency, PolicyId};
 use crate::domain::ledger::Timeline;
-use crate::domain::policy::{Policy, ReachedBy};
+use crate::domain::policy::{Policy, ReachedBy, Tier};
 use crate::fault::Fault;
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ fn index_or_default(policy: &Policy, tier: Option<&PolicyId>) -> usize {
 #[must_use]
 pub fn reached(policy: &Policy, payments: &Timeline, created_at: i64, now: i64) -> Reached {
     let fold = Fold::up_to(policy, payments, created_at, now);
-    let mut until = payments.moments.iter().map(|moment| moment.at_ms).find(|&at| at > now).unwrap_or(i64::MAX);
+    let mut until = payments.moments().iter().map(|moment| moment.at_ms).find(|&at| at > now).unwrap_or(i64::MAX);
     let mut best = Reached { tier: policy.default_tier, granted_until_ms: None, until_ms: until };
     for (index, tier) in policy.tiers.iter().enumerate() {
         let Some(rule) = &tier.reached_by else { continue };
@@ -75,6 +75,66 @@ pub fn reached(policy: &Policy, payments: &Timeline, created_at: i64, now: i64) 
     Reached { until_ms: until, ..best }
 }
 
+/// How an account stands with one tier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Eligibility {
+    /// Index in the policy's tiers.
+    pub tier: usize,
+    /// Every condition holds now. None: payments and age cannot reach it, only an operator can set it.
+    pub reached: Option<bool>,
+    /// Reached, or kept by grace, or the default tier.
+    pub granted: bool,
+    /// Where it is kept by grace alone: when the grace ends.
+    pub granted_until_ms: Option<i64>,
+    /// Any one of them suffices. None: not a condition.
+    pub net_paid: Option<Vec<PaidCondition>>,
+    /// None: not a condition.
+    pub age: Option<AgeCondition>,
+}
+
+/// Minor units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaidCondition {
+    pub currency: Currency,
+    pub have: i128,
+    pub need: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgeCondition {
+    pub have_ms: i64,
+    pub need_ms: i64,
+    /// When it holds, if it does not yet.
+    pub holds_from_ms: i64,
+}
+
+/// What each tier takes and how much of it is there, in the order of their ranks.
+#[must_use]
+pub fn eligibility(policy: &Policy, payments: &Timeline, created_at: i64, now: i64) -> Vec<Eligibility> {
+    let fold = Fold::up_to(policy, payments, created_at, now);
+    let of_tier = |(index, tier): (usize, &Tier)| {
+        let rule = tier.reached_by.as_ref();
+        let reached = rule.map(|rule| fold.holds(rule, now));
+        let grace_ends = fold.grace_until[index].filter(|&end| now < end);
+        let holds = reached == Some(true) || index == policy.default_tier;
+        let paid = rule.and_then(|rule| rule.net_paid_at_least.as_ref());
+        let age = rule.and_then(|rule| rule.account_age_at_least_ms);
+        Eligibility {
+            tier: index,
+            reached,
+            granted: holds || grace_ends.is_some(),
+            granted_until_ms: grace_ends.filter(|_| !holds),
+            net_paid: paid.map(|any| any.iter().map(|(currency, need)| fold.paid(currency, *need)).collect()),
+            age: age.map(|need_ms| AgeCondition {
+                have_ms: now.saturating_sub(created_at),
+                need_ms,
+                holds_from_ms: created_at.saturating_add(need_ms),
+            }),
+        }
+    };
+    policy.tiers.iter().enumerate().map(of_tier).collect()
+}
+
 /// The state of the payments after all moments up to some time.
 struct Fold {
     created_at: i64,
@@ -86,12 +146,15 @@ struct Fold {
 impl Fold {
     fn up_to(policy: &Policy, payments: &Timeline, created_at: i64, now: i64) -> Self {
         let mut fold = Self { created_at, net: BTreeMap::new(), grace_until: vec![None; policy.tiers.len()] };
-        for moment in payments.moments.iter().take_while(|moment| moment.at_ms <= now) {
-            let before: Vec<bool> = policy.tiers.iter().map(|tier| fold.reaches(tier, moment.at_ms - 1)).collect();
+        let mut before = vec![false; policy.tiers.len()];
+        for moment in payments.moments().iter().take_while(|moment| moment.at_ms <= now) {
+            for (before, tier) in before.iter_mut().zip(&policy.tiers) {
+                *before = fold.reaches(tier, moment.at_ms - 1);
+            }
             for (currency, amount) in &moment.net {
                 *fold.net.entry(currency.clone()).or_default() += amount;
             }
-            if moment.chargeback {
+            if moment.has_chargeback() {
                 fold.grace_until.fill(None);
                 continue;
             }
@@ -104,7 +167,11 @@ impl Fold {
         fold
     }
 
-    fn reaches(&self, tier: &crate::domain::policy::Tier, at: i64) -> bool {
+    fn paid(&self, currency: &Currency, need: u64) -> PaidCondition {
+        PaidCondition { currency: currency.clone(), have: self.net.get(currency).copied().unwrap_or(0), need }
+    }
+
+    fn reaches(&self, tier: &Tier, at: i64) -> bool {
         tier.reached_by.as_ref().is_some_and(|rule| self.holds(rule, at))
     }
 

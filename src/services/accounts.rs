@@ -2,7 +2,6 @@
 
 use super::checks::{Checks, tier_must_exist};
 use super::commit::{Change, Deed, Plan};
-use super::facts::payments_of;
 use super::records::{AccountRecord, Act, Role};
 use super::stored::{self, Stored};
 use super::tier::TierView;
@@ -74,6 +73,7 @@ pub fn create(services: &Services, context: &Context, new: NewAccount) -> Result
             .expect(Table::Accounts, key.clone(), None)
             .put(Table::Accounts, key, &record)?
             .hold(services.place(&new.id)?);
+        let change = services.with_due(change, &new.id, &record, context.now)?;
         Ok(Plan::Change { value: services.account(new.id.clone(), record, context.now)?, change })
     })
 }
@@ -213,7 +213,7 @@ impl Services {
             Role::Sub { main, .. } => Some((main, self.main_record(main)?.value)),
         };
         let (id, record) = main.as_ref().map_or((id, record), |(id, record)| (*id, record));
-        let payments = payments_of(&*self.store, id)?;
+        let payments = self.payments(id);
         TierView::of(&self.engine.snapshot().policy, record, &payments, now)
             .ok_or_else(|| not_an_id(Table::Accounts, &keys::account(id)))
     }
@@ -245,6 +245,7 @@ impl Services {
                 .detail("after", &after)?
                 .expect(Table::Accounts, key.clone(), Some(before.revision))
                 .put(Table::Accounts, key, &after)?;
+            let change = self.with_due(change, id, &after, context.now)?;
             Ok(Plan::Change { value, change })
         })
     }

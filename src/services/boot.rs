@@ -1,6 +1,7 @@
 //! The engine is derived: this builds it from the store, at the start.
 
-use super::facts::{self, Facts, facts_of, payments_of};
+use super::facts::{self, Facts, facts_of};
+use super::payments;
 use super::policies::{read_active, read_identities, read_policy};
 use super::records::{AccountRecord, Role};
 use super::{Context, Error, IDEMPOTENCY_KEPT_MS, Internal, Services, stored, usage};
@@ -58,13 +59,14 @@ pub fn engine(
 fn put_accounts(store: &dyn AdminStore, engine: &Engine, report: &mut BootReport) -> Result<(), Error> {
     let everything = Key::empty();
     let mut overrides = facts::all_overrides(store)?;
+    let mut payments = payments::timelines(store)?;
     stored::each::<AccountRecord>(store, Table::Accounts, &everything, |key, account| {
         if !matches!(account.value.role, Role::Main { .. }) {
             return Ok(());
         }
         let id = account_id(&key)?;
         let own = overrides.remove(&id).unwrap_or_default();
-        let facts = facts_of(&account.value, own, payments_of(store, &id)?);
+        let facts = facts_of(&account.value, own, payments.remove(&id).unwrap_or_default());
         report.accounts += 1;
         put(engine, &id, facts)
     })?;

@@ -71,6 +71,11 @@ impl Change {
         Ok(self)
     }
 
+    /// Whether nothing would be written.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
     pub fn delete(mut self, table: Table, key: Key) -> Self {
         self.writes.push(Write::delete(table, key));
         self

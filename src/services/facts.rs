@@ -5,6 +5,7 @@ use super::{Error, Internal, keys, stored};
 use crate::domain::account::{Clamp, MainFacts, Override, SubFacts};
 use crate::domain::ids::AccountId;
 use crate::domain::ledger::Timeline;
+use crate::engine::Engine;
 use crate::store::{AdminStore, Key, Table};
 use compact_str::CompactString;
 use serde_json::Value;
@@ -36,12 +37,16 @@ pub(super) fn facts_of(record: &AccountRecord, overrides: Vec<Override>, payment
 }
 
 /// The facts of one account, with all that belongs to it. None: there is no such account.
-pub(super) fn read_facts(store: &dyn AdminStore, id: &AccountId) -> Result<Option<Facts>, Error> {
+///
+/// Its payments stay what the engine knows: it is told of those one by one.
+pub(super) fn read_facts(store: &dyn AdminStore, engine: &Engine, id: &AccountId) -> Result<Option<Facts>, Error> {
     let Some(account) = stored::read::<AccountRecord>(store, Table::Accounts, &keys::account(id))? else {
         return Ok(None);
     };
     Ok(Some(match account.value.role {
-        Role::Main { .. } => facts_of(&account.value, overrides_of(store, id)?, payments_of(store, id)?),
+        Role::Main { .. } => {
+            facts_of(&account.value, overrides_of(store, id)?, engine.payments(id.as_str()).unwrap_or_default())
+        }
         Role::Sub { .. } => facts_of(&account.value, Vec::new(), Timeline::default()),
     }))
 }
@@ -96,9 +101,4 @@ pub(super) fn clamp(store: &dyn AdminStore, key: &Key, now: i64) -> Result<(Comp
     let found = stored::read::<ClampRecord>(store, Table::Clamps, key)?;
     let clamp = found.map(|found| found.value.to_clamp(&id)).filter(|clamp| !clamp.is_over(now));
     Ok((id.into(), clamp))
-}
-
-/// What a main account's payments add up to. Payments are not taken yet, so nothing.
-pub(super) fn payments_of(_store: &dyn AdminStore, _main: &AccountId) -> Result<Timeline, Error> {
-    Ok(Timeline::default())
 }

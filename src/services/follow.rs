@@ -3,7 +3,7 @@
 use super::boot::{account_id, put};
 use super::facts::{self, read_facts};
 use super::policies::{read_active, read_policy};
-use super::{Error, keys, usage};
+use super::{Error, keys, payments, usage};
 use crate::domain::ids::AccountId;
 use crate::engine::Engine;
 use crate::store::embedded::EmbeddedStore;
@@ -73,6 +73,8 @@ struct Touched {
     clamps: Vec<Key>,
     active: bool,
     resets: Vec<Key>,
+    /// Ledger entries, by main account and number.
+    entries: Vec<(AccountId, u64)>,
 }
 
 impl Touched {
@@ -85,13 +87,13 @@ impl Touched {
                 Table::Index if usage::is_reset(&write.key) => touched.resets.push(write.key.clone()),
                 Table::Index => {}
                 Table::Clamps => touched.clamps.push(write.key.clone()),
+                Table::Payments => touched.entries.extend(keys::entry_in(&write.key)),
                 Table::Meta => touched.active |= write.key == keys::active(),
                 Table::SubAccounts
                 | Table::Policies
                 | Table::Activations
                 | Table::Drafts
                 | Table::Schedules
-                | Table::Payments
                 | Table::PaymentIds
                 | Table::PaymentEventIds
                 | Table::Operators
@@ -117,10 +119,12 @@ impl Touched {
             engine.change_clamps(changed.collect::<Result<_, _>>()?, self.at_ms);
         }
         for id in &self.accounts {
-            if let Some(facts) = read_facts(store, id)? {
+            if let Some(facts) = read_facts(store, engine, id)? {
                 put(engine, id, facts)?;
             }
         }
+        // ORDER: an account that is new comes before its payments.
+        payments::follow(store, engine, &self.entries)?;
         for row in &self.resets {
             usage::reset_by(engine, seq, row)?;
         }

@@ -1,6 +1,6 @@
 //! Where each record is kept.
 
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, PaymentRef};
 use crate::store::Key;
 
 const TALLY: &str = "tally";
@@ -8,6 +8,9 @@ const OVERRIDES_OF: &str = "overrides_of";
 const LIVE_OVERRIDES: &str = "live_overrides";
 const CLAMP_ENDS: &str = "clamp_ends";
 const USAGE_RESETS: &str = "usage_resets";
+const LEDGER: &str = "ledger";
+const LEDGER_BY_TIME: &str = "ledger_by_time";
+const DUE_OF: &str = "due_of";
 const HEAD: &str = "head";
 const DOCUMENT: &str = "document";
 
@@ -53,6 +56,83 @@ pub(super) fn override_in(row: &Key) -> Option<String> {
     parts.text()?;
     parts.text()?;
     parts.text()
+}
+
+/// In `payments`: one entry of a main account's ledger.
+pub(super) fn entry(main: &AccountId, number: u64) -> Key {
+    Key::build().text(main.as_str()).u64(number).finish()
+}
+
+/// In `payments`: the ledger of a main account.
+pub(super) fn entries(main: &AccountId) -> Key {
+    Key::text(main.as_str())
+}
+
+/// The main account and the number of a ledger entry.
+pub(super) fn entry_in(row: &Key) -> Option<(AccountId, u64)> {
+    let mut parts = row.read();
+    let main = AccountId::parse(&parts.text()?).ok()?;
+    Some((main, parts.u64()?))
+}
+
+/// In `index`: the end of a main account's ledger.
+pub(super) fn ledger_end(main: &AccountId) -> Key {
+    Key::build().text(LEDGER).text(main.as_str()).finish()
+}
+
+/// In `index`: a row for each ledger entry, by the time when it occurred.
+pub(super) fn entry_at(occurred_at_ms: i64, main: &AccountId, number: u64) -> Key {
+    Key::build().text(LEDGER_BY_TIME).i64(occurred_at_ms).text(main.as_str()).u64(number).finish()
+}
+
+pub(super) fn entries_by_time() -> Key {
+    Key::text(LEDGER_BY_TIME)
+}
+
+/// The rows of [`entry_at`] of a main account at one time.
+pub(super) fn entries_at(occurred_at_ms: i64, main: &AccountId) -> Key {
+    Key::build().text(LEDGER_BY_TIME).i64(occurred_at_ms).text(main.as_str()).finish()
+}
+
+/// Comes before the first row of [`entry_at`] at a time, and after all earlier ones.
+pub(super) fn entries_before(occurred_at_ms: i64) -> Key {
+    Key::build().text(LEDGER_BY_TIME).i64(occurred_at_ms).finish()
+}
+
+/// Reads back the parts of [`entry_at`].
+pub(super) fn entry_at_parts(row: &Key) -> Option<(i64, AccountId, u64)> {
+    let mut parts = row.read();
+    parts.text()?;
+    let at = parts.i64()?;
+    let main = AccountId::parse(&parts.text()?).ok()?;
+    Some((at, main, parts.u64()?))
+}
+
+/// In `payment_event_ids` and `payment_ids`.
+pub(super) fn payment_ref(id: &PaymentRef) -> Key {
+    Key::text(id.as_str())
+}
+
+/// In `due`: a main account whose tier changes at a time.
+pub(super) fn due(at_ms: i64, main: &AccountId) -> Key {
+    Key::build().i64(at_ms).text(main.as_str()).finish()
+}
+
+/// Reads back the parts of [`due`].
+pub(super) fn due_parts(row: &Key) -> Option<(i64, AccountId)> {
+    let mut parts = row.read();
+    let at = parts.i64()?;
+    Some((at, AccountId::parse(&parts.text()?).ok()?))
+}
+
+/// In `index`.
+pub(super) fn due_of(main: &AccountId) -> Key {
+    Key::build().text(DUE_OF).text(main.as_str()).finish()
+}
+
+/// In `meta`, while the times in `due` are to be worked out anew.
+pub(super) fn due_pending() -> Key {
+    Key::text("due_pending")
 }
 
 /// In `index`: when the usage of a main account, or of one group or limit of it, was last reset.

@@ -2,6 +2,7 @@
 
 use super::checks::Checks;
 use super::commit::{Change, Deed, Plan};
+use super::due::same_rules;
 use super::records::{Act, ActivationRecord, ActiveRecord, RevisionRecord, WarningRecord};
 use super::stored::{self, Stored};
 use super::{Context, Done, Error, FieldError, Internal, Page, Paging, Services, keys};
@@ -127,13 +128,7 @@ pub fn get(services: &Services, revision: u64) -> Result<Stored<Revision>, Error
 /// The active revision; its entity tag is what a publish names. None: nothing was ever published.
 pub fn active(services: &Services) -> Result<Option<Stored<ActivePolicy>>, Error> {
     let Some(Stored { revision, value: active }) = services.active()? else { return Ok(None) };
-    let snapshot = services.engine.snapshot();
-    let policy = if snapshot.revision == active.revision {
-        Arc::clone(&snapshot.policy)
-    } else {
-        // Committed, and the engine is about to be told.
-        Arc::new(read_policy(&*services.store, active.revision)?)
-    };
+    let policy = services.policy_at(active.revision)?;
     Ok(Some(Stored { revision, value: ActivePolicy { active, policy } }))
 }
 
@@ -224,6 +219,16 @@ impl Services {
         read_active(&*self.store)
     }
 
+    /// The policy of a revision that is active, is about to be or was just now.
+    pub(super) fn policy_at(&self, revision: u64) -> Result<Arc<Policy>, Error> {
+        let snapshot = self.engine.snapshot();
+        if snapshot.revision == revision {
+            return Ok(Arc::clone(&snapshot.policy));
+        }
+        // Committed, and the engine is about to be told.
+        Ok(Arc::new(read_policy(&*self.store, revision)?))
+    }
+
     fn head(&self, revision: u64) -> Result<Stored<RevisionRecord>, Error> {
         stored::read(&*self.store, Table::Policies, &keys::revision(revision))?
             .ok_or_else(|| Error::not_found("revision", revision))
@@ -295,6 +300,14 @@ impl Services {
             )?
             .put(Table::Meta, keys::identities(), identities.to_record())?
             .put(Table::Activations, keys::activation(number), &activation)?;
+        let Some(before) = before else { return Ok((change, activation)) };
+        // ORDER: after the pointer, so that whoever reads this mark first reads the new pointer then.
+        let policy_before = self.policy_at(before.value.revision)?;
+        let change = if same_rules(&policy_before, policy) {
+            change
+        } else {
+            change.put(Table::Meta, keys::due_pending(), serde_json::json!({"activation": number}))?
+        };
         Ok((change, activation))
     }
 }

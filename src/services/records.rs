@@ -3,7 +3,8 @@
 //! A field may be added with a default; one that is there keeps its name and meaning for good.
 
 use crate::domain::account::{Cap, Clamp, ClampScope, LimitKey, Override, Shape};
-use crate::domain::ids::{AccountId, PolicyId};
+use crate::domain::ids::{AccountId, Currency, PaymentRef, PolicyId};
+use crate::domain::ledger::{PaymentEvent, PaymentKind};
 use crate::domain::quantity::Quota;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -137,6 +138,75 @@ pub struct ResetRecord {
     pub at_ms: i64,
 }
 
+/// `payments`, by (main account, number in its ledger): one payment event, never changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerRecord {
+    pub kind: PaymentKind,
+    pub event_id: PaymentRef,
+    pub payment_id: PaymentRef,
+    /// Minor units.
+    pub amount: u64,
+    /// Of a refund or chargeback: where it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
+    pub occurred_at_ms: i64,
+    pub recorded_at_ms: i64,
+    /// No time was given: it is when it was recorded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undated: bool,
+    pub by: String,
+    /// Whether its top-up was missing when it was recorded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pending: bool,
+    /// Net paid by currency after all entries up to this one, whenever they count from.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub net: BTreeMap<Currency, u64>,
+}
+
+/// `payment_event_ids`, by event id: where the event is, for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventPlace {
+    pub account: AccountId,
+    pub number: u64,
+}
+
+/// `payment_ids`, by payment id: what is known of one payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentRecord {
+    pub account: AccountId,
+    /// Of the top-up, else of the first reversal that named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
+    /// The top-up, once it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_up: Option<TopUpRecord>,
+    /// The sum of its refunds and chargebacks.
+    #[serde(default)]
+    pub reversed: u64,
+    /// Numbers of its entries in the account's ledger, in the order in which they came.
+    pub entries: Vec<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopUpRecord {
+    pub event_id: PaymentRef,
+    pub amount: u64,
+}
+
+/// `index`, by (`ledger`, main account): the end of an account's ledger.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEnd {
+    pub entries: u64,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub net: BTreeMap<Currency, u64>,
+}
+
+/// `index`, by (`due_of`, main account): when its tier changes next by time alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DueOf {
+    pub at_ms: i64,
+}
+
 /// `meta`, `clamps`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClampsRecord {
@@ -207,6 +277,20 @@ impl From<ShapeRecord> for Shape {
         match shape {
             ShapeRecord::Rate { unit, window_ms } => Self::Rate { unit, window_ms },
             ShapeRecord::Concurrency => Self::Concurrency,
+        }
+    }
+}
+
+impl LedgerRecord {
+    #[must_use]
+    pub fn to_event(&self) -> PaymentEvent {
+        PaymentEvent {
+            event_id: self.event_id.clone(),
+            payment_id: self.payment_id.clone(),
+            kind: self.kind,
+            amount: self.amount,
+            currency: self.currency.clone(),
+            occurred_at_ms: self.occurred_at_ms,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::account::Pin;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::ledger::Timeline;
 use crate::domain::policy::Policy;
-use crate::policy::tiers::{TierFacts, standing};
+use crate::policy::tiers::{Eligibility, TierFacts, eligibility as eligibility_of, standing};
 use serde::{Deserialize, Serialize};
 
 /// A main account's tier and all that it comes from.
@@ -45,6 +45,31 @@ pub fn get(services: &Services, id: &AccountId, now: i64) -> Result<Stored<TierV
     };
     let view = services.tier_of(&id, &account.value, now)?;
     Ok(account.map(|_| view))
+}
+
+/// What each tier takes of an account and what it has, its main account's for a sub-account.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EligibilityView {
+    pub tier: TierView,
+    /// In the order of their ranks.
+    pub tiers: Vec<(PolicyId, Eligibility)>,
+}
+
+/// How an account stands with every tier, at the main account's revision.
+pub fn eligibility(services: &Services, id: &AccountId, now: i64) -> Result<Stored<EligibilityView>, Error> {
+    let account = services.account_record(id)?;
+    let (id, account) = match &account.value.role {
+        Role::Main { .. } => (id.clone(), account),
+        Role::Sub { main, .. } => (main.clone(), services.main_record(main)?),
+    };
+    // INVARIANT: one policy and one set of payments for all of the answer.
+    let (policy, payments) = (&services.engine.snapshot().policy, services.payments(&id));
+    let tier = TierView::of(policy, &account.value, &payments, now).ok_or_else(|| Error::not_found("account", &id))?;
+    let tiers = eligibility_of(policy, &payments, account.value.created_at_ms, now)
+        .into_iter()
+        .map(|eligibility| (policy.tiers[eligibility.tier].id.clone(), eligibility))
+        .collect();
+    Ok(account.map(|_| EligibilityView { tier, tiers }))
 }
 
 /// Sets the tier of a main account whatever its payments reach; replaces the pin it has.

@@ -55,8 +55,8 @@ fn examples(document: &Value, method: &str, path: &str) -> Vec<Value> {
 
 /// The path with the examples of its parameters in it, as Swagger UI fills it in.
 fn filled(document: &Value, method: &str, path: &str) -> String {
-    let parameters = document["paths"][path][method]["parameters"].as_array().unwrap();
-    let in_path = parameters.iter().filter(|parameter| parameter["in"] == "path");
+    let parameters = document["paths"][path][method]["parameters"].as_array();
+    let in_path = parameters.into_iter().flatten().filter(|parameter| parameter["in"] == "path");
     in_path.fold(path.to_owned(), |filled, parameter| {
         let example = match &parameter["example"] {
             Value::String(text) => text.clone(),
@@ -90,6 +90,9 @@ fn every_example_of_a_change_works_as_it_stands_on_a_new_server() {
         ("POST", "/v1/accounts/{id}/sub-accounts", None),
         ("PUT", "/v1/accounts/{id}/caps", Some("/v1/accounts/acme-eu")),
         ("PUT", "/v1/accounts/{id}/tier", Some("/v1/accounts/acme")),
+        ("POST", "/v1/accounts/{id}/top-ups", None),
+        ("POST", "/v1/accounts/{id}/refunds", None),
+        ("POST", "/v1/ledger/reconcile", None),
         ("POST", "/v1/accounts/{id}/usage/reset", None),
         ("POST", "/v1/accounts/{id}/suspend", None),
         ("POST", "/v1/accounts/{id}/resume", None),

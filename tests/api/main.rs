@@ -1,6 +1,7 @@
 //! The REST surface by user journey: the real binary on a port of its own, a real folder, a plain client.
 
 mod control;
+mod money;
 mod support;
 
 mod accounts;
@@ -15,18 +16,25 @@ mod decisions;
 mod denials;
 mod documents;
 mod door;
+#[cfg(feature = "manual-clock")]
+mod eligibility;
 mod ends;
 mod health;
+mod ledger;
 #[cfg(feature = "manual-clock")]
 mod long_times;
 #[cfg(feature = "manual-clock")]
 mod overrides;
 mod policies;
 mod reads;
+mod reconcile;
+#[cfg(feature = "manual-clock")]
+mod refunds;
 mod reservations;
 mod restart;
 mod start_and_stop;
 mod sub_accounts;
 mod tier;
 mod times;
+mod top_ups;
 mod usage;

@@ -16,10 +16,15 @@ fn furnished() -> (Control, Vec<String>) {
     let clamp = json!({"group": "text.m2", "limit": "rpm", "quota": 5, "reason": "r"});
     let clamped = server.post("/v1/clamps", clamp).is(201);
     let held = server.0.decide(&json!({"account": "acme", "resource": "music-2.0", "reserve": {}}));
+    let paid = json!({"event_id": "e1", "payment_id": "p1", "amount": 1, "currency": "CNY"});
+    server.post("/v1/accounts/acme/top-ups", paid).is(201);
     let id = |reply: &Reply| reply.json["id"].as_str().unwrap().to_owned();
     let place = |path: &str| match path.split('/').nth(2) {
         Some("overrides") if path.len() > 14 => format!("/v1/overrides/{}", id(&kept)),
         Some("clamps") if path.len() > 11 => format!("/v1/clamps/{}", id(&clamped)),
+        Some("ledger") => {
+            format!("{}?from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z", path.split('?').next().unwrap())
+        }
         Some("reservations") => format!("/v1/reservations/{}", held["reservation"]["handle"].as_str().unwrap()),
         _ => path.to_owned(),
     };

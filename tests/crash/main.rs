@@ -3,6 +3,7 @@
 
 mod deciders;
 mod disk_full;
+mod payments;
 #[cfg(feature = "manual-clock")]
 mod restart;
 mod server;

@@ -8,6 +8,7 @@ mod counting;
 mod flush;
 mod harness;
 mod overrides;
+mod payments;
 mod policies;
 mod rebuilt;
 mod room;
