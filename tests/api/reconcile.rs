@@ -1,6 +1,8 @@
 use crate::control::Control;
 use crate::money::EVER;
 use serde_json::{Value, json};
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 fn paid_at(server: &Control, account: &str, event: &str, at: &str) {
     let body = json!({"event_id": event, "payment_id": format!("p-{event}"), "amount": 5, "currency": "CNY", "occurred_at": at});
@@ -40,6 +42,47 @@ fn the_same_events_have_the_same_digest_whatever_their_order_and_repeats() {
     assert_eq!(one.get(first_day).is(200).json["count"], 1, "from is in, to is not");
     let before = one.digest();
     assert_eq!(one.after_kill().digest(), before);
+}
+
+/// Runs the program of `docs/billing.md`. None: there is no python3 here.
+fn by_the_page(lines: &str) -> Option<String> {
+    let page = include_str!("../../docs/billing.md");
+    let program = page.split_once("```python\n").unwrap().1.split_once("```").unwrap().0;
+    let mut python = Command::new("python3");
+    python.args(["-c", program]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = python.spawn().ok()?;
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    Some(String::from_utf8(output.stdout).unwrap().trim().to_owned())
+}
+
+#[test]
+fn the_program_on_the_page_computes_the_digest() {
+    let server = Control::start();
+    let mut lines = String::new();
+    for account in ["acme", "beta"] {
+        server.create(account);
+        for number in 0..20 {
+            let payment = format!("{account}/{number}");
+            server.top_up(account, &format!("e-{payment}"), &payment, 1_000 + number).is(201);
+            let at = format!("20{}-01-31T08:00:00.0{}Z", 10 + number, 10 + number);
+            let kind = ["refund", "chargeback"][number as usize % 2];
+            let refund = json!({"event_id": format!("r-{payment}"), "payment_id": payment, "amount": 7,
+                "occurred_at": at, "kind": kind});
+            server.post(&format!("/v1/accounts/{account}/refunds"), refund).is(201);
+        }
+        for mut entry in server.ledger(account) {
+            entry["account"] = json!(account);
+            lines += &format!("{entry}\n");
+        }
+    }
+
+    let digest = server.digest();
+
+    let Some(computed) = by_the_page(&lines) else { return eprintln!("skipped: there is no python3") };
+    assert_eq!(computed, format!("80 {}", digest["digest"].as_str().unwrap()));
+    assert_eq!(by_the_page("").unwrap(), format!("0 {}", "0".repeat(64)));
 }
 
 #[test]
