@@ -4,9 +4,10 @@ use crate::harness::{MINUTE, Plane, account, id, refused};
 use quotagate::domain::ids::{AccountId, Currency, PaymentRef};
 use quotagate::domain::ledger::{PaymentEvent, PaymentKind, Timeline};
 use quotagate::engine::Engine;
+use quotagate::ids::Ids;
 use quotagate::policy::tiers::{Standing, TierFacts, standing};
 use quotagate::services::payments::{self, NewPayment, Recorded, Span};
-use quotagate::services::{Done, Error, Paging, due, tier};
+use quotagate::services::{Done, Error, Paging, Services, due, tier};
 use quotagate::store::{AdminStore, AuditFilter, Key, Table};
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -348,6 +349,38 @@ fn many_at_once_for_one_account_are_all_recorded() {
     });
 
     assert_eq!(plane.engine().payments("acme"), plane.rebuilt().payments("acme"));
+    let until = naive(&plane, &plane.engine().payments("acme").unwrap(), plane.now, plane.now).until_ms;
+    assert_eq!(due_rows(&plane)["acme"], [until]);
     let net = plane.engine().payments("acme").unwrap().net_paid(end(&plane));
     assert_eq!(net.values().sum::<i128>(), 32 * 5);
+}
+
+#[test]
+fn a_plan_counts_what_the_engine_is_yet_to_be_told() {
+    let plane = start();
+    let behind = Services::new(plane.store.clone(), plane.rebuilt(), Ids::seeded(3));
+    let top_up = NewPayment {
+        account: account("acme"),
+        kind: PaymentKind::TopUp,
+        event_id: reference("e1"),
+        payment_id: reference("p1"),
+        amount: 60,
+        currency: Some(Currency::parse("CNY").unwrap()),
+        occurred_at_ms: Some(plane.now - MINUTE),
+    };
+    let other = NewPayment {
+        event_id: reference("e2"),
+        payment_id: reference("p2"),
+        amount: 1,
+        occurred_at_ms: Some(plane.now + MINUTE),
+        ..top_up.clone()
+    };
+    record(&plane, &top_up).unwrap();
+
+    let done = payments::record(&behind, &plane.context(), &other).unwrap();
+
+    assert_eq!(done.value.tier.effective, id("one"));
+    assert_eq!(done.value.entry.record.net.values().sum::<u64>(), 61);
+    assert_eq!(due_rows(&plane)["acme"], [plane.now + MINUTE]);
+    assert_eq!(plane.engine().payments("acme"), plane.rebuilt().payments("acme"));
 }
