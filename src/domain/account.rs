@@ -5,6 +5,7 @@ use super::ledger::Timeline;
 use super::policy::{Limit, Policy, Rule};
 use super::quantity::Quota;
 use compact_str::CompactString;
+use std::sync::Arc;
 
 /// A tier set by an operator: it wins over everything while `until_ms` is ahead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +115,7 @@ pub struct MainFacts {
     /// None: the policy's default tier.
     pub floor: Option<PolicyId>,
     pub pin: Option<Pin>,
-    pub payments: Timeline,
+    pub payments: Arc<Timeline>,
     pub overrides: Vec<Override>,
 }
 
@@ -126,7 +127,7 @@ impl MainFacts {
             suspended: false,
             floor: None,
             pin: None,
-            payments: Timeline::default(),
+            payments: Arc::default(),
             overrides: Vec::new(),
         }
     }

@@ -131,7 +131,7 @@ impl Engine {
 
     /// What the payments of a main account add up to. None: there is no such main account.
     #[must_use]
-    pub fn payments(&self, main: &str) -> Option<Timeline> {
+    pub fn payments(&self, main: &str) -> Option<Arc<Timeline>> {
         self.shards.with_main(main, |record| record.payments())
     }
 

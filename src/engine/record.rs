@@ -14,6 +14,7 @@ use crate::policy::resolve::burst_for;
 use crate::policy::tiers::{self, Standing, TierFacts};
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// INVARIANT: all access is under the lock of the record's shard, so a reservation and its charges change together.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ pub(crate) struct Record {
 struct Facts {
     floor: Option<PolicyId>,
     pin: Option<Pin>,
-    payments: Timeline,
+    payments: Arc<Timeline>,
     overrides: Vec<Override>,
     subs: HashMap<AccountId, SubFacts, RandomState>,
 }
@@ -91,12 +92,12 @@ impl Record {
     }
 
     /// What its payments add up to.
-    pub fn payments(&self) -> Timeline {
-        self.facts.as_deref().map(|facts| facts.payments.clone()).unwrap_or_default()
+    pub fn payments(&self) -> Arc<Timeline> {
+        self.facts.as_deref().map(|facts| Arc::clone(&facts.payments)).unwrap_or_default()
     }
 
     pub fn change_payments(&mut self, change: impl FnOnce(&mut Timeline)) {
-        change(&mut self.facts.get_or_insert_default().payments);
+        change(Arc::make_mut(&mut self.facts.get_or_insert_default().payments));
         self.tier_until = i64::MIN;
     }
 
@@ -232,7 +233,7 @@ impl Record {
             created_at_ms: self.created_at,
             floor: facts.and_then(|facts| facts.floor.as_ref()),
             pin: facts.and_then(|facts| facts.pin.as_ref()),
-            payments: facts.map(|facts| &facts.payments),
+            payments: facts.map(|facts| &*facts.payments),
         }
     }
 

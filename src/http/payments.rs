@@ -19,36 +19,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
-/// What a payment event is.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = PaymentKind)]
-pub(crate) enum Kind {
-    TopUp,
-    Refund,
-    Chargeback,
-}
-
-impl From<PaymentKind> for Kind {
-    fn from(kind: PaymentKind) -> Self {
-        match kind {
-            PaymentKind::TopUp => Self::TopUp,
-            PaymentKind::Refund => Self::Refund,
-            PaymentKind::Chargeback => Self::Chargeback,
-        }
-    }
-}
-
-impl From<Kind> for PaymentKind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::TopUp => Self::TopUp,
-            Kind::Refund => Self::Refund,
-            Kind::Chargeback => Self::Chargeback,
-        }
-    }
-}
-
 /// A payment event as it was recorded; it never changes, except that it may wait for its top-up no longer.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LedgerEntry, example = json!({
@@ -60,7 +30,7 @@ pub(crate) struct EntryAnswer {
     /// Counts from 1 in each account, in the order in which events were recorded.
     #[schema(minimum = 1, example = 1)]
     number: u64,
-    kind: Kind,
+    kind: PaymentKind,
     event_id: PaymentRef,
     payment_id: PaymentRef,
     /// Minor units: fen, cents.
@@ -90,7 +60,7 @@ impl From<Entry> for EntryAnswer {
     fn from(Entry { number, record, pending }: Entry) -> Self {
         Self {
             number,
-            kind: record.kind.into(),
+            kind: record.kind,
             event_id: record.event_id,
             payment_id: record.payment_id,
             amount: record.amount,
@@ -185,7 +155,7 @@ pub(crate) enum Reversal {
 pub(crate) struct LedgerQuery {
     /// Of this kind only.
     #[param(inline)]
-    kind: Option<Kind>,
+    kind: Option<PaymentKind>,
 }
 
 /// 201 for a new event, 200 for one that was known.
@@ -282,9 +252,7 @@ pub(crate) async fn refund(id: Path<AccountId>, change: Change<RefundRequest>) -
 pub(crate) async fn ledger(id: Path<AccountId>, listing: List<LedgerQuery>) -> Result<HttpResponse, Problem> {
     listing
         .run(
-            move |services, query, paging, _| {
-                payments::ledger(services, &id, query.kind.map(PaymentKind::from), paging)
-            },
+            move |services, query, paging, _| payments::ledger(services, &id, query.kind, paging),
             Item::<EntryAnswer>::of,
         )
         .await

@@ -1,13 +1,13 @@
 //! Proof that the billing system and the ledger agree: a digest of a span of time, and what differs.
 
 use super::body::{self, JsonBytes};
-use super::payments::Kind;
 use super::problem::Problem;
 use super::query::{Read, ReadWith};
 use super::reply;
 use super::views::Time;
 use super::wire::rfc3339;
 use crate::domain::ids::{Currency, PaymentRef};
+use crate::domain::ledger::PaymentKind;
 use crate::services::payments::{self, Difference, Digest, Span};
 use actix_web::{HttpResponse, get, post};
 use compact_str::CompactString;
@@ -47,7 +47,7 @@ struct DigestAnswer {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LedgerSum)]
 struct Sum {
-    kind: Kind,
+    kind: PaymentKind,
     /// Of a reversal that names none, its payment's; absent while that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -61,8 +61,7 @@ struct Sum {
 
 impl DigestAnswer {
     fn of(span: Span, of: Digest) -> Self {
-        let sum =
-            |((kind, currency), (count, amount)): ((_, _), _)| Sum { kind: Kind::from(kind), currency, count, amount };
+        let sum = |((kind, currency), (count, amount)): ((_, _), _)| Sum { kind, currency, count, amount };
         Self {
             from: rfc3339(span.from_ms),
             to: rfc3339(span.to_ms),

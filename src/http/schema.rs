@@ -3,6 +3,7 @@
 use super::views::Time;
 use super::wire::{TtlMs, Units};
 use crate::domain::ids::{AccountId, Currency, PaymentRef, PolicyId, ReservationId, ResourceName};
+use crate::domain::ledger::PaymentKind;
 use crate::domain::quantity::{Amount, MAX_AMOUNT, MAX_RESERVATION_TTL_MS, Quota};
 use crate::engine::Handle;
 use serde_json::json;
@@ -59,6 +60,14 @@ named!(
     "PaymentRef",
     text("^[!-~]{1,255}$", 255, "pay-2026-0001")
         .description(Some("A payment or payment event, as the billing system names it."))
+);
+named!(
+    PaymentKind,
+    "PaymentKind",
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some([PaymentKind::TopUp, PaymentKind::Refund, PaymentKind::Chargeback].map(PaymentKind::as_str)))
+        .description(Some("What a payment event is."))
 );
 named!(Currency, "Currency", text("^[A-Z]{3}$", 3, "CNY").min_length(Some(3)).description(Some("An ISO 4217 code.")));
 named!(Amount, "Amount", integer(0, MAX_AMOUNT, 1_200).description(Some("A cost or amount; `80.0` is read as 80.")));

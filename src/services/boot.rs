@@ -6,7 +6,6 @@ use super::policies::{read_active, read_identities, read_policy};
 use super::records::{AccountRecord, Role};
 use super::{Context, Error, IDEMPOTENCY_KEPT_MS, Internal, Services, stored, usage};
 use crate::domain::ids::{AccountId, PolicyId};
-use crate::domain::ledger::Timeline;
 use crate::domain::policy::{Policy, Tier, Unit, UnlistedResources};
 use crate::engine::{Engine, Identities, Options, RestoreReport};
 use crate::store::{AcceptedClock, AdminStore, Audit, Changeset, CounterStore, Key, Table};
@@ -66,7 +65,7 @@ fn put_accounts(store: &dyn AdminStore, engine: &Engine, report: &mut BootReport
         }
         let id = account_id(&key)?;
         let own = overrides.remove(&id).unwrap_or_default();
-        let facts = facts_of(&account.value, own, payments.remove(&id).unwrap_or_default());
+        let facts = facts_of(&account.value, own, payments.remove(&id).map(Arc::new).unwrap_or_default());
         report.accounts += 1;
         put(engine, &id, facts)
     })?;
@@ -75,7 +74,7 @@ fn put_accounts(store: &dyn AdminStore, engine: &Engine, report: &mut BootReport
             return Ok(());
         }
         report.sub_accounts += 1;
-        put(engine, &account_id(&key)?, facts_of(&account.value, Vec::new(), Timeline::default()))
+        put(engine, &account_id(&key)?, facts_of(&account.value, Vec::new(), Arc::default()))
     })
 }
 

@@ -6,13 +6,14 @@
 use super::accounts::subject;
 use super::commit::{Change, Plan};
 use super::payments::bring_up;
-use super::records::{AccountRecord, DueOf, LedgerEnd, PinRecord, Role};
+use super::records::{AccountRecord, DueOf, LedgerEnd, Role};
 use super::stored::{self, Stored};
+use super::tier::standing_of;
 use super::{Context, Error, Services, keys};
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::ledger::Timeline;
 use crate::domain::policy::Policy;
-use crate::policy::tiers::{Standing, TierFacts, standing};
+use crate::policy::tiers::Standing;
 use crate::store::{Key, MAX_SCAN, Table};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -76,8 +77,8 @@ pub fn catch_up(services: &Services, now: i64) -> Result<(), Error> {
 /// What the time of a main account's next change rests on, besides its own record, as it was read at one moment.
 pub(super) struct Basis {
     pub policy: Arc<Policy>,
-    /// Of all entries up to `ledger`.
-    pub payments: Timeline,
+    /// Of all entries up to `ledger`; copied where the engine still has it too.
+    pub payments: Arc<Timeline>,
     pub ledger: LedgerEnd,
     ledger_revision: Option<u64>,
     /// Of the mark that the rules have changed.
@@ -108,19 +109,6 @@ pub(super) fn same_rules(a: &Policy, b: &Policy) -> bool {
     rules(a) == rules(b)
 }
 
-/// None: a sub-account, which has its main account's tier.
-fn standing_of(policy: &Policy, record: &AccountRecord, payments: &Timeline, now: i64) -> Option<Standing> {
-    let Role::Main { floor, pin } = &record.role else { return None };
-    let pin = pin.as_ref().map(PinRecord::to_pin);
-    let facts = TierFacts {
-        created_at_ms: record.created_at_ms,
-        floor: floor.as_ref(),
-        pin: pin.as_ref(),
-        payments: Some(payments),
-    };
-    Some(standing(policy, facts, now))
-}
-
 /// Why a tier changed at a time.
 fn cause(before: &Standing, after: &Standing, payments: &Timeline, at: i64) -> &'static str {
     match () {
@@ -146,7 +134,9 @@ impl Services {
         };
         let mut payments = self.payments(id);
         // The store may be ahead of the engine by what was committed just now.
-        bring_up(&*self.store, id, &mut payments, ledger.entries)?;
+        if payments.events() < ledger.entries {
+            bring_up(&*self.store, id, Arc::make_mut(&mut payments), ledger.entries)?;
+        }
         let held = stored::read::<DueOf>(&*self.store, Table::Index, &keys::due_of(id))?;
         Ok(Basis { policy, payments, ledger, ledger_revision, rules_revision, held })
     }

@@ -10,6 +10,7 @@ use crate::store::{AdminStore, Key, Table};
 use compact_str::CompactString;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// An account as the engine takes it.
 pub(super) enum Facts {
@@ -18,7 +19,7 @@ pub(super) enum Facts {
 }
 
 /// `overrides` and `payments` are the main account's own.
-pub(super) fn facts_of(record: &AccountRecord, overrides: Vec<Override>, payments: Timeline) -> Facts {
+pub(super) fn facts_of(record: &AccountRecord, overrides: Vec<Override>, payments: Arc<Timeline>) -> Facts {
     let suspended = record.suspended.is_some();
     match &record.role {
         Role::Main { floor, pin } => Facts::Main(MainFacts {
@@ -47,7 +48,7 @@ pub(super) fn read_facts(store: &dyn AdminStore, engine: &Engine, id: &AccountId
         Role::Main { .. } => {
             facts_of(&account.value, overrides_of(store, id)?, engine.payments(id.as_str()).unwrap_or_default())
         }
-        Role::Sub { .. } => facts_of(&account.value, Vec::new(), Timeline::default()),
+        Role::Sub { .. } => facts_of(&account.value, Vec::new(), Arc::default()),
     }))
 }
 

@@ -9,7 +9,7 @@ use crate::domain::account::Pin;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::ledger::Timeline;
 use crate::domain::policy::Policy;
-use crate::policy::tiers::{Eligibility, TierFacts, eligibility as eligibility_of, standing};
+use crate::policy::tiers::{Eligibility, Standing, TierFacts, eligibility as eligibility_of, standing};
 use serde::{Deserialize, Serialize};
 
 /// A main account's tier and all that it comes from.
@@ -38,11 +38,7 @@ pub struct NewPin {
 
 /// The tier of an account, its main account's for a sub-account, at the main account's revision.
 pub fn get(services: &Services, id: &AccountId, now: i64) -> Result<Stored<TierView>, Error> {
-    let account = services.account_record(id)?;
-    let (id, account) = match &account.value.role {
-        Role::Main { .. } => (id.clone(), account),
-        Role::Sub { main, .. } => (main.clone(), services.main_record(main)?),
-    };
+    let (id, account) = main_of(services, id)?;
     let view = services.tier_of(&id, &account.value, now)?;
     Ok(account.map(|_| view))
 }
@@ -57,11 +53,7 @@ pub struct EligibilityView {
 
 /// How an account stands with every tier, at the main account's revision.
 pub fn eligibility(services: &Services, id: &AccountId, now: i64) -> Result<Stored<EligibilityView>, Error> {
-    let account = services.account_record(id)?;
-    let (id, account) = match &account.value.role {
-        Role::Main { .. } => (id.clone(), account),
-        Role::Sub { main, .. } => (main.clone(), services.main_record(main)?),
-    };
+    let (id, account) = main_of(services, id)?;
     // INVARIANT: one policy and one set of payments for all of the answer.
     let (policy, payments) = (&services.engine.snapshot().policy, services.payments(&id));
     let tier = TierView::of(policy, &account.value, &payments, now).ok_or_else(|| Error::not_found("account", &id))?;
@@ -70,6 +62,15 @@ pub fn eligibility(services: &Services, id: &AccountId, now: i64) -> Result<Stor
         .map(|eligibility| (policy.tiers[eligibility.tier].id.clone(), eligibility))
         .collect();
     Ok(account.map(|_| EligibilityView { tier, tiers }))
+}
+
+/// The main account that an account is or belongs to.
+fn main_of(services: &Services, id: &AccountId) -> Result<(AccountId, Stored<AccountRecord>), Error> {
+    let account = services.account_record(id)?;
+    Ok(match &account.value.role {
+        Role::Main { .. } => (id.clone(), account),
+        Role::Sub { main, .. } => (main.clone(), services.main_record(main)?),
+    })
 }
 
 /// Sets the tier of a main account whatever its payments reach; replaces the pin it has.
@@ -114,18 +115,24 @@ fn with_pin(record: &AccountRecord, pin: Option<PinRecord>) -> AccountRecord {
     record
 }
 
+/// None: a sub-account's record, which has its main account's tier.
+pub(super) fn standing_of(policy: &Policy, record: &AccountRecord, payments: &Timeline, now: i64) -> Option<Standing> {
+    let Role::Main { floor, pin } = &record.role else { return None };
+    let pin = pin.as_ref().map(PinRecord::to_pin);
+    let facts = TierFacts {
+        created_at_ms: record.created_at_ms,
+        floor: floor.as_ref(),
+        pin: pin.as_ref(),
+        payments: Some(payments),
+    };
+    Some(standing(policy, facts, now))
+}
+
 impl TierView {
-    /// None: a sub-account's record, which has its main account's tier.
+    /// None: as [`standing_of`].
     pub(super) fn of(policy: &Policy, record: &AccountRecord, payments: &Timeline, now: i64) -> Option<Self> {
-        let Role::Main { floor, pin } = &record.role else { return None };
-        let held = pin.as_ref().map(PinRecord::to_pin);
-        let facts = TierFacts {
-            created_at_ms: record.created_at_ms,
-            floor: floor.as_ref(),
-            pin: held.as_ref(),
-            payments: Some(payments),
-        };
-        let standing = standing(policy, facts, now);
+        let standing = standing_of(policy, record, payments, now)?;
+        let Role::Main { pin, .. } = &record.role else { return None };
         let id = |tier: usize| policy.tiers[tier].id.clone();
         Some(Self {
             effective: id(standing.effective),

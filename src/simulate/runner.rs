@@ -241,7 +241,7 @@ impl Runner {
         };
         let facts = self.facts.main(&payment.account)?;
         if let Some(timeline) = self.payments.add(payment, now)? {
-            facts.payments = timeline;
+            facts.payments = Arc::new(timeline);
             let facts = facts.clone();
             self.put_main(&payment.account, facts)?;
         }

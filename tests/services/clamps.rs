@@ -1,5 +1,5 @@
-use crate::counting::Counting;
 use crate::harness::{MINUTE, Plane, account, id, key, refused, units};
+use crate::watched::Watched;
 use quotagate::domain::quantity::Quota;
 use quotagate::ids::Ids;
 use quotagate::services::clamps::{self, ClampFilter, ClampView, DEFAULT_CLAMP_MS, ENDED_CLAMP_MS, NewClamp};
@@ -129,7 +129,7 @@ fn keep(plane: &Plane, many: usize, expires_at_ms: i64) {
 
 /// How many records are read when a clamp is made, the engine's following counted.
 fn reads(plane: &Plane) -> usize {
-    let store = Arc::new(Counting::over(plane.store.clone()));
+    let store = Arc::new(Watched::over(plane.store.clone()));
     let admin: Arc<dyn AdminStore> = store.clone();
     let weak: Weak<dyn AdminStore> = Arc::downgrade(&admin);
     let follower = Follower::new(weak, plane.engine().clone());

@@ -1,12 +1,10 @@
 //! Accounts that the engine made by itself (`unknown_accounts = default_tier`) and accounts that are then created.
 
 use crate::harness::{POLICY, Plane, account, decide, new_account, new_sub, refused};
+use crate::watched::Watched;
 use quotagate::engine::{Amounts, Costs, EndError, Engine, Handle, Options, Request, Reserve, UnknownAccounts};
 use quotagate::ids::Ids;
 use quotagate::services::{Services, accounts, boot, sub_accounts};
-use quotagate::store::{
-    AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, Key, StoreError, StoredAnswer, Table, Ticket, Versioned,
-};
 use std::sync::{Arc, Mutex};
 
 fn bounds() -> Options {
@@ -20,46 +18,9 @@ fn plane() -> Plane {
     plane
 }
 
-/// A store before whose next commit a stranger comes in.
-struct Racing {
-    store: Arc<dyn AdminStore>,
-    before_commit: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-}
-
-impl AdminStore for Racing {
-    fn get(&self, table: Table, key: &Key) -> Result<Option<Versioned>, StoreError> {
-        self.store.get(table, key)
-    }
-
-    fn scan(
-        &self,
-        table: Table,
-        prefix: &Key,
-        after: Option<&Key>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Versioned)>, StoreError> {
-        self.store.scan(table, prefix, after, limit)
-    }
-
-    fn recall(&self, idempotency_key: &[u8], at_ms: i64) -> Result<Option<StoredAnswer>, StoreError> {
-        self.store.recall(idempotency_key, at_ms)
-    }
-
-    fn commit(&self, change: Changeset) -> Ticket {
-        if let Some(race) = self.before_commit.lock().unwrap().take() {
-            race();
-        }
-        self.store.commit(change)
-    }
-
-    fn audit(&self, filter: &AuditFilter, after: Option<AuditCursor>, limit: usize) -> Result<AuditPage, StoreError> {
-        self.store.audit(filter, after, limit)
-    }
-}
-
 /// Services that let `race` happen between the plan and the commit of their first change.
 fn racing(plane: &Plane, race: impl FnOnce() + Send + 'static) -> Services {
-    let store = Racing { store: plane.store.clone(), before_commit: Mutex::new(Some(Box::new(race))) };
+    let store = Watched::over(plane.store.clone()).before_commit(race);
     Services::new(Arc::new(store), plane.engine().clone(), Ids::seeded(7))
 }
 

@@ -1,19 +1,26 @@
-//! A store that counts the records read from it.
+//! A store that counts the records read from it, and lets something happen before its next commit.
 
 use quotagate::store::{
     AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, Key, StoreError, StoredAnswer, Table, Ticket, Versioned,
 };
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-pub struct Counting {
+pub struct Watched {
     store: Arc<dyn AdminStore>,
     drawn: AtomicUsize,
+    before_commit: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
-impl Counting {
+impl Watched {
     pub fn over(store: Arc<dyn AdminStore>) -> Self {
-        Self { store, drawn: AtomicUsize::new(0) }
+        Self { store, drawn: AtomicUsize::new(0), before_commit: Mutex::new(None) }
+    }
+
+    /// Between the plan and the commit of the next change.
+    pub fn before_commit(self, race: impl FnOnce() + Send + 'static) -> Self {
+        *self.before_commit.lock().unwrap() = Some(Box::new(race));
+        self
     }
 
     /// How many records were asked for.
@@ -22,7 +29,7 @@ impl Counting {
     }
 }
 
-impl AdminStore for Counting {
+impl AdminStore for Watched {
     fn get(&self, table: Table, key: &Key) -> Result<Option<Versioned>, StoreError> {
         self.drawn.fetch_add(1, Ordering::Relaxed);
         self.store.get(table, key)
@@ -45,6 +52,9 @@ impl AdminStore for Counting {
     }
 
     fn commit(&self, change: Changeset) -> Ticket {
+        if let Some(race) = self.before_commit.lock().unwrap().take() {
+            race();
+        }
         self.store.commit(change)
     }
 

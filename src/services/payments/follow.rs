@@ -96,7 +96,7 @@ impl Events {
     }
 }
 
-fn entry(store: &dyn AdminStore, main: &AccountId, number: u64) -> Result<Stored<LedgerRecord>, Error> {
+pub(super) fn entry(store: &dyn AdminStore, main: &AccountId, number: u64) -> Result<Stored<LedgerRecord>, Error> {
     let key = keys::entry(main, number);
     stored::read(store, Table::Payments, &key)?.ok_or_else(|| misplaced(&key))
 }

@@ -19,6 +19,7 @@ use crate::domain::ids::{AccountId, Currency, PaymentRef};
 use crate::domain::ledger::{PaymentKind, Timeline};
 use crate::store::{Key, Table};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Entries of one main account's ledger.
 pub const MAX_LEDGER_ENTRIES: u64 = 100_000;
@@ -69,6 +70,7 @@ pub struct Entry {
 /// payment is another account's, in another currency or topped up already (`payment_conflict`). A conflict leaves an
 /// audit entry.
 pub fn record(services: &Services, context: &Context, new: &NewPayment) -> Result<Done<Recorded>, Error> {
+    // ORDER: the turn ends once the engine has followed, so an event sent twice at once is known only when it counts.
     let turn = services.turns.wait(Table::Index, &keys::ledger_end(&new.account));
     let done = services.change(context, || services.plan_payment(context, new));
     drop(turn);
@@ -110,9 +112,7 @@ fn misplaced(key: &Key) -> Error {
 
 impl Services {
     fn ledger_record(&self, main: &AccountId, number: u64) -> Result<Stored<LedgerRecord>, Error> {
-        let key = keys::entry(main, number);
-        let found = stored::read(&*self.store, Table::Payments, &key)?;
-        found.ok_or_else(|| misplaced(&key))
+        follow::entry(&*self.store, main, number)
     }
 
     /// Whether an entry still waits for its top-up changes when that comes; all else stays as it was recorded.
@@ -138,7 +138,7 @@ impl Services {
     }
 
     /// What the payments of a main account add up to, by the engine, which follows the store.
-    pub(super) fn payments(&self, main: &AccountId) -> Timeline {
+    pub(super) fn payments(&self, main: &AccountId) -> Arc<Timeline> {
         self.engine.payments(main.as_str()).unwrap_or_default()
     }
 }

@@ -15,10 +15,7 @@ use crate::services::{Context, Error, Services, keys};
 use crate::store::Table;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-/// Milliseconds that an answer waits for the engine to have followed.
-const MAX_WAITS: u32 = 2_000;
+use std::sync::Arc;
 
 fn checked(new: &NewPayment) -> Result<(), Error> {
     let mut checks = Checks::default();
@@ -54,7 +51,6 @@ impl Services {
         let account = self.main_record(&new.account)?;
         if let Some(known) = self.known_event(new)? {
             let Stored { revision, value: entry } = known;
-            self.wait_for_engine(&new.account, entry.number)?;
             let tier = self.tier_of(&new.account, &account.value, context.now)?;
             let value = Recorded { account: new.account.clone(), entry, duplicate: true, tier };
             return Ok(Plan::Unchanged { value, revision });
@@ -76,7 +72,7 @@ impl Services {
         let before = TierView::of(&basis.policy, &account.value, &basis.payments, context.now);
         let known = self.events_of(&new.account, payment.as_ref())?;
         let after: Vec<PaymentEvent> = known.iter().cloned().chain([record.to_event()]).collect();
-        basis.payments.replace(&known, &after);
+        Arc::make_mut(&mut basis.payments).replace(&known, &after);
         let tier = TierView::of(&basis.policy, &account.value, &basis.payments, context.now)
             .ok_or_else(|| misplaced(&keys::account(&new.account)))?;
         let moved = before.filter(|before| before.effective != tier.effective);
@@ -111,17 +107,6 @@ impl Services {
         }
         let Stored { revision, value } = entry;
         Ok(Some(Stored { revision, value: self.entry(number, value)? }))
-    }
-
-    /// An event that is sent twice at once is answered as known only when the next decision counts it.
-    fn wait_for_engine(&self, main: &AccountId, number: u64) -> Result<(), Error> {
-        for _ in 0..MAX_WAITS {
-            if self.payments(main).events() >= number {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Err(Error::Busy)
     }
 
     fn events_of(&self, main: &AccountId, payment: Option<&PaymentRecord>) -> Result<Vec<PaymentEvent>, Error> {
