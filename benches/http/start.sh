@@ -62,8 +62,9 @@ awk 'BEGIN {
     printf "]}}"
 }' >"$work/policy.json"
 for _ in 1 2 3; do
-    curl -s -o "$work/published" -w 'published and in force after %{time_total} s (status %{http_code})\n' \
-        -H 'Content-Type: application/json' --data-binary "@$work/policy.json" "$base/v1/policies/revisions"
+    tag=$(curl -sI "$base/v1/policies/active" | tr -d '\r' | sed -n 's/^etag: //ip')
+    curl -s --fail-with-body -o "$work/published" -w 'published and in force after %{time_total} s (status %{http_code})\n' \
+        -H 'Content-Type: application/json' -H "If-Match: $tag" --data-binary "@$work/policy.json" "$base/v1/policies/revisions"
     # Another content each time.
     sed 's/"l0","unit":"requests","window":"1m","quotas":{"t0":1/&0/' "$work/policy.json" >"$work/next"
     mv "$work/next" "$work/policy.json"
