@@ -6,9 +6,12 @@ use crate::engine::{Engine, Options};
 use crate::http::server;
 use crate::http::state::{State, Watched};
 use crate::ids::Ids;
+use crate::seal_key::{self, SealKeyError};
+use crate::services::billing_sources;
 use crate::services::boot::{self, BootReport};
 use crate::services::flush::Flusher;
 use crate::services::policies::{self, NewRevision, Source, Warnings};
+use crate::services::seal::Seal;
 use crate::services::{Context, Error, Services, follow};
 use crate::store::embedded::{self, EmbeddedStore, StartReport};
 use crate::store::{AdminStore, CounterStore, StoreError};
@@ -46,6 +49,8 @@ pub enum AppError {
     Store(#[from] StoreError),
     #[error("cannot build the engine from the store: {0}")]
     Boot(Error),
+    #[error(transparent)]
+    SealKey(#[from] SealKeyError),
     #[error("cannot read the policy `{}`: {why}", .file.display())]
     PolicyFile { file: PathBuf, why: io::Error },
     #[error("cannot publish {policy}: {}", in_full(.error))]
@@ -119,7 +124,9 @@ impl App {
         // ORDER: the engine follows before the first commit.
         let following = follow(&store, &engine);
         let admin: Arc<dyn AdminStore> = store.clone();
-        let services = Services::new(admin, Arc::clone(&engine), Ids::from_system());
+        let seal = Seal::new(&seal_key::load(config.seal_key.as_deref(), &config.data)?);
+        let services = Services::new(admin, Arc::clone(&engine), Ids::from_system()).with_seal(seal);
+        warn_of_sealed(&services)?;
         if let Some(ClockBehind { behind_ms }) = behind {
             tracing::warn!(behind_ms, dropped = boot.usage.dropped, "the clock was accepted: later usage is dropped");
             boot::accept_clock(&services, start_ms, behind_ms).map_err(AppError::Boot)?;
@@ -261,6 +268,14 @@ fn recorder() -> PrometheusHandle {
         handle
     };
     RECORDER.get_or_init(install).clone()
+}
+
+/// After the seal key was lost, as with a folder from a backup, deliveries are refused until there are new secrets.
+fn warn_of_sealed(services: &Services) -> Result<(), AppError> {
+    for source in billing_sources::unreadable(services).map_err(AppError::Boot)? {
+        tracing::warn!(%source, "the seal key does not open a secret of this billing source: add another secret");
+    }
+    Ok(())
 }
 
 #[cfg(not(feature = "manual-clock"))]

@@ -25,6 +25,8 @@ pub struct Config {
     pub data: PathBuf,
     /// A policy document to publish at the start where it differs from the active revision.
     pub policy: Option<PathBuf>,
+    /// The key that seals secrets, where it is not in the data folder.
+    pub seal_key: Option<PathBuf>,
     pub flush_interval: Duration,
     pub workers: usize,
     pub max_body_bytes: usize,
@@ -75,10 +77,15 @@ impl fmt::Display for Origin {
 }
 
 /// Name, default where there is one, what it means. In the order in which they are printed.
-const SETTINGS: [(&str, Option<&str>, &str); 12] = [
+const SETTINGS: [(&str, Option<&str>, &str); 13] = [
     ("listen", Some("127.0.0.1:8080"), "address and port to serve on; port 0 takes a free one"),
     ("data", Some("./data"), "folder that everything is kept in"),
     ("policy", None, "policy document to publish at the start, if it differs from the active revision"),
+    (
+        "seal_key",
+        None,
+        "file with the key that seals secrets, 64 hexadecimal digits; seal.key in the data folder if not set",
+    ),
     ("flush_interval_ms", Some("50"), "how often usage is written, 1 to 60000"),
     ("workers", None, "threads that answer requests, 1 to 1024; the number of cores if not set"),
     ("max_body_bytes", Some("2097152"), "largest request body, 1024 to 67108864"),
@@ -139,6 +146,7 @@ impl Config {
             listen: layers.parsed("listen")?,
             data: layers.required("data", |text| Ok(PathBuf::from(text)))?,
             policy: layers.optional("policy", |text| Ok(PathBuf::from(text)))?,
+            seal_key: layers.optional("seal_key", |text| Ok(PathBuf::from(text)))?,
             flush_interval: Duration::from_millis(layers.integer("flush_interval_ms", 1, 60_000)?),
             workers: match layers.find("workers") {
                 None => cores,

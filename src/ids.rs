@@ -61,6 +61,14 @@ impl Ids {
         id
     }
 
+    /// Bytes that nobody can guess: for secrets and nonces.
+    #[must_use]
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.lock().rng.fill_bytes(&mut bytes);
+        bytes
+    }
+
     fn number(&self, now: i64) -> u128 {
         let mut state = self.0.lock();
         let time = u128::from(now.max(0).unsigned_abs()) & ((1 << 48) - 1);

@@ -25,6 +25,8 @@ pub mod ids;
 pub mod limits;
 pub mod policy;
 #[cfg(feature = "server")]
+mod seal_key;
+#[cfg(feature = "server")]
 pub mod services;
 pub mod simulate;
 #[cfg(feature = "server")]

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("store", &["domain"]),
     ("ids", &["domain"]),
     ("clock", &[]),
+    ("seal_key", &["ids"]),
     ("config", &["engine", "clock", "domain"]),
     ("services", &["domain", "limits", "policy", "engine", "store", "ids"]),
     ("http", &["domain", "limits", "policy", "engine", "store", "ids", "services", "clock"]),

@@ -37,6 +37,9 @@ pub(super) struct Args {
     /// Settings file, TOML; QUOTAGATE_CONFIG names one too
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// File with the key that seals secrets [default: seal.key in the data folder]
+    #[arg(long, value_name = "FILE")]
+    seal_key: Option<String>,
     /// How often usage is written, in milliseconds [default: 50]
     #[arg(long, value_name = "MS")]
     flush_interval_ms: Option<String>,
@@ -76,6 +79,7 @@ impl Args {
             ("listen", &self.listen),
             ("data", &self.data),
             ("policy", &self.policy),
+            ("seal_key", &self.seal_key),
             ("flush_interval_ms", &self.flush_interval_ms),
             ("workers", &self.workers),
             ("max_body_bytes", &self.max_body_bytes),

@@ -23,7 +23,7 @@ pub(crate) struct EntryAnswer {
     at: CompactString,
     #[schema(example = "alice")]
     actor: String,
-    /// `operator`, `api_key`, `console` or `system`.
+    /// `operator`, `api_key`, `console`, `system` or `billing_source`.
     #[schema(value_type = String, example = "operator")]
     actor_kind: &'static str,
     #[schema(example = "account.suspend")]
@@ -69,7 +69,7 @@ impl From<AuditEntry> for EntryAnswer {
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditQuery {
     /// Kind and name.
-    #[param(example = "operator:alice", pattern = "^(operator|api_key|console|system):.+$")]
+    #[param(example = "operator:alice", pattern = "^(operator|api_key|console|system|billing_source):.+$")]
     actor: Option<String>,
     /// What something was done to.
     #[param(example = "account:acme")]
@@ -98,14 +98,13 @@ impl AuditQuery {
 
 fn named(actor: &str) -> Option<(ActorKind, String)> {
     let (kind, name) = actor.split_once(':')?;
-    let kinds = [ActorKind::Operator, ActorKind::ApiKey, ActorKind::Console, ActorKind::System];
-    let kind = kinds.into_iter().find(|known| known.as_str() == kind)?;
+    let kind = ActorKind::ALL.into_iter().find(|known| known.as_str() == kind)?;
     Some((kind, name.to_owned()))
 }
 
 fn unknown_kind() -> Problem {
-    let detail =
-        "write the kind of actor and its name, such as `operator:alice`; kinds are operator, api_key, console, system";
+    let detail = "write the kind of actor and its name, such as `operator:alice`; kinds are operator, api_key, console, system, \
+         billing_source";
     Problem::field(Place::Query, "/actor", "invalid_value", detail)
 }
 

@@ -133,7 +133,7 @@ impl Act {
     }
 }
 
-fn origin(request: &HttpRequest) -> Origin {
+pub(crate) fn origin(request: &HttpRequest) -> Origin {
     let request_id = request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned());
     Origin { address: request.peer_addr().map(|address| address.ip().to_string()), request_id }
 }

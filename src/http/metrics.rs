@@ -28,6 +28,8 @@ impl Metrics {
         describe_counter!("quotagate_decisions_total", "Decisions by verdict and reason");
         describe_counter!("quotagate_decision_errors_total", "Requests that got no decision, by code");
         describe_counter!("quotagate_tier_changes_total", "Tiers that were noticed to have changed by time alone");
+        describe_counter!("quotagate_billing_events_total", "Events of signed deliveries, by what became of them");
+        describe_counter!("quotagate_billing_deliveries_refused_total", "Signed deliveries not looked at, by reason");
         let verdict =
             |verdict, reason| counter!("quotagate_decisions_total", "decision" => verdict, "reason" => reason);
         Self {

@@ -10,6 +10,7 @@
 mod access_log;
 mod accounts;
 mod audit;
+mod billing_sources;
 mod body;
 mod caps;
 mod change;
@@ -22,6 +23,7 @@ mod error;
 mod floor;
 mod health;
 mod help;
+mod hooks;
 mod idempotency;
 mod json;
 mod metrics;

@@ -30,7 +30,7 @@ use utoipa_actix_web::AppExt;
         (name = "decisions", description = "May this request run? All limits at once, in memory."),
         (name = "reservations", description = "Hold a concurrency slot, and correct the cost when it is known."),
         (name = "accounts", description = "Main accounts and their sub-accounts: suspension, tier, caps."),
-        (name = "money", description = "Top-ups, refunds and chargebacks, once each; the ledger; what each tier takes."),
+        (name = "money", description = "Top-ups, refunds and chargebacks, once each, sent or delivered signed; the ledger; what each tier takes."),
         (name = "usage", description = "What an account may use, why, and what it has used."),
         (name = "overrides", description = "Quotas for single accounts, for a time or for good."),
         (name = "clamps", description = "Emergency ceilings. They only lower."),
@@ -199,6 +199,7 @@ fn is_usual(code: Code) -> bool {
         | Code::UriTooLong
         | Code::UnsupportedMediaType
         | Code::InvalidRequest
+        | Code::InvalidSignature
         | Code::PreconditionRequired
         | Code::Internal
         | Code::Busy => true,
@@ -217,6 +218,10 @@ fn is_usual(code: Code) -> bool {
         | Code::OverrideOverlaps
         | Code::EventConflict
         | Code::PaymentConflict
+        | Code::SourceDisabled
+        | Code::SourceExists
+        | Code::TooManySecrets
+        | Code::LastSecret
         | Code::AlreadyActive
         | Code::Unchanged
         | Code::IdempotencyInFlight

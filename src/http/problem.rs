@@ -42,8 +42,12 @@ codes! {
     InvalidJson BAD_REQUEST "The body is not JSON",
     /// The request cannot be read as HTTP, for example its path or a header.
     InvalidHttp BAD_REQUEST "The request is not well formed",
+    /// The delivery bears no signature of this source, or one of another time.
+    InvalidSignature UNAUTHORIZED "Invalid signature",
     /// A page of another origin asked for it.
     ForeignOrigin FORBIDDEN "Foreign origin",
+    /// The billing source takes no deliveries for now.
+    SourceDisabled FORBIDDEN "Source disabled",
     /// There is nothing at this path.
     NoSuchPath NOT_FOUND "No such path",
     /// What the path names does not exist.
@@ -70,6 +74,12 @@ codes! {
     EventConflict CONFLICT "Event conflict",
     /// The payment is another account's, in another currency, or topped up already.
     PaymentConflict CONFLICT "Payment conflict",
+    /// A billing source with this id exists already.
+    SourceExists CONFLICT "Source exists",
+    /// The billing source has two secrets already.
+    TooManySecrets CONFLICT "Too many secrets",
+    /// It is the only secret of the billing source.
+    LastSecret CONFLICT "Last secret",
     /// The revision is active already.
     AlreadyActive CONFLICT "Already active",
     /// The document is what is active already.
@@ -215,6 +225,7 @@ impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         let headers = match code.status() {
             StatusCode::SERVICE_UNAVAILABLE => vec![(header::RETRY_AFTER, HeaderValue::from_static("1"))],
+            StatusCode::UNAUTHORIZED => vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Signature"))],
             _ => Vec::new(),
         };
         Self(Box::new(Body {

@@ -4,7 +4,7 @@ use super::access_log::AccessLog;
 use super::paths;
 use super::problem::{Place, Problem};
 use super::{accounts, audit, caps, clamps, decisions, docs, health, help, overrides, policies, reservations};
-use super::{eligibility, payments, reconcile};
+use super::{billing_sources, eligibility, hooks, payments, reconcile};
 use super::{sub_accounts, tier, tiers, usage};
 use actix_web::error::PathError;
 use actix_web::web;
@@ -49,7 +49,15 @@ pub(super) fn control(routes: &mut ServiceConfig<'_>) {
         .service(payments::entry)
         .service(eligibility::read)
         .service(reconcile::digest)
-        .service(reconcile::reconcile);
+        .service(reconcile::reconcile)
+        .service(hooks::deliver)
+        .service(billing_sources::create)
+        .service(billing_sources::list)
+        .service(billing_sources::read)
+        .service(billing_sources::add_secret)
+        .service(billing_sources::remove_secret)
+        .service(billing_sources::disable)
+        .service(billing_sources::enable);
     routes
         .service(overrides::create)
         .service(overrides::list)

@@ -2,7 +2,7 @@
 
 use super::views::Time;
 use super::wire::{TtlMs, Units};
-use crate::domain::ids::{AccountId, Currency, PaymentRef, PolicyId, ReservationId, ResourceName};
+use crate::domain::ids::{AccountId, Currency, PaymentRef, PolicyId, ReservationId, ResourceName, SourceId};
 use crate::domain::ledger::PaymentKind;
 use crate::domain::quantity::{Amount, MAX_AMOUNT, MAX_RESERVATION_TTL_MS, Quota};
 use crate::engine::Handle;
@@ -54,6 +54,12 @@ named!(
     PolicyId,
     "PolicyId",
     text("^[a-z0-9][a-z0-9._-]{0,63}$", 64, "paid").description(Some("A tier, group, limit or unit of a policy."))
+);
+named!(
+    SourceId,
+    "SourceId",
+    text("^[a-z0-9][a-z0-9._-]{0,63}$", 64, "billing")
+        .description(Some("A billing system that delivers signed events."))
 );
 named!(
     PaymentRef,

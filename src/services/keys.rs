@@ -1,6 +1,6 @@
 //! Where each record is kept.
 
-use crate::domain::ids::{AccountId, PaymentRef};
+use crate::domain::ids::{AccountId, PaymentRef, SourceId};
 use crate::store::Key;
 
 const TALLY: &str = "tally";
@@ -11,6 +11,7 @@ const USAGE_RESETS: &str = "usage_resets";
 const LEDGER: &str = "ledger";
 const LEDGER_BY_TIME: &str = "ledger_by_time";
 const DUE_OF: &str = "due_of";
+const BILLING_SOURCE: &str = "billing_source";
 const HEAD: &str = "head";
 const DOCUMENT: &str = "document";
 
@@ -133,6 +134,22 @@ pub(super) fn due_of(main: &AccountId) -> Key {
 /// In `meta`, while the times in `due` are to be worked out anew.
 pub(super) fn due_pending() -> Key {
     Key::text("due_pending")
+}
+
+/// In `secrets`.
+pub(super) fn billing_source(id: &SourceId) -> Key {
+    Key::build().text(BILLING_SOURCE).text(id.as_str()).finish()
+}
+
+pub(super) fn billing_sources() -> Key {
+    Key::text(BILLING_SOURCE)
+}
+
+/// Reads back the part of [`billing_source`].
+pub(super) fn billing_source_in(key: &Key) -> Option<SourceId> {
+    let mut parts = key.read();
+    parts.text()?;
+    SourceId::parse(&parts.text()?).ok()
 }
 
 /// In `index`: when the usage of a main account, or of one group or limit of it, was last reset.

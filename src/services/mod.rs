@@ -12,6 +12,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod billing_sources;
 pub mod boot;
 pub mod caps;
 mod checks;
@@ -28,6 +29,7 @@ pub mod overrides;
 pub mod payments;
 pub mod policies;
 pub mod records;
+pub mod seal;
 mod stored;
 
 pub mod sub_accounts;
@@ -45,6 +47,7 @@ pub use stored::Stored;
 use crate::engine::Engine;
 use crate::ids::Ids;
 use crate::store::AdminStore;
+use seal::Seal;
 use std::sync::Arc;
 use turns::Turns;
 
@@ -55,6 +58,9 @@ pub const MAX_CAPS: usize = 256;
 /// Of one account, those that have ended not counted.
 pub const MAX_OVERRIDES: usize = 1_000;
 pub const MAX_CLAMPS: usize = 10_000;
+pub const MAX_BILLING_SOURCES: usize = 100;
+/// Of one billing source.
+pub const MAX_SECRETS: usize = 2;
 /// Names and reasons, in characters.
 pub const MAX_TEXT: usize = 500;
 pub const MAX_LABELS: usize = 16;
@@ -69,13 +75,20 @@ pub struct Services {
     engine: Arc<Engine>,
     ids: Ids,
     turns: Turns,
+    seal: Option<Seal>,
 }
 
 impl Services {
     /// The engine must be the one that follows the store.
     #[must_use]
     pub fn new(store: Arc<dyn AdminStore>, engine: Arc<Engine>, ids: Ids) -> Self {
-        Self { store, engine, ids, turns: Turns::new() }
+        Self { store, engine, ids, turns: Turns::new(), seal: None }
+    }
+
+    /// With the key that seals secrets; without one there can be none.
+    #[must_use]
+    pub fn with_seal(self, seal: Seal) -> Self {
+        Self { seal: Some(seal), ..self }
     }
 
     /// The engine that follows the store.

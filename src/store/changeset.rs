@@ -81,9 +81,13 @@ pub enum ActorKind {
     Console,
     /// The server on its own: a schedule, an expiry.
     System,
+    /// A billing system whose delivery bore a valid signature.
+    BillingSource,
 }
 
 impl ActorKind {
+    pub const ALL: [Self; 5] = [Self::Operator, Self::ApiKey, Self::Console, Self::System, Self::BillingSource];
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -91,6 +95,7 @@ impl ActorKind {
             Self::ApiKey => "api_key",
             Self::Console => "console",
             Self::System => "system",
+            Self::BillingSource => "billing_source",
         }
     }
 }

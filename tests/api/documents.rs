@@ -93,6 +93,10 @@ fn every_example_of_a_change_works_as_it_stands_on_a_new_server() {
         ("POST", "/v1/accounts/{id}/top-ups", None),
         ("POST", "/v1/accounts/{id}/refunds", None),
         ("POST", "/v1/ledger/reconcile", None),
+        ("POST", "/v1/billing-sources", None),
+        ("POST", "/v1/billing-sources/{source}/secrets", None),
+        ("POST", "/v1/billing-sources/{source}/disable", None),
+        ("POST", "/v1/billing-sources/{source}/enable", None),
         ("POST", "/v1/accounts/{id}/usage/reset", None),
         ("POST", "/v1/accounts/{id}/suspend", None),
         ("POST", "/v1/accounts/{id}/resume", None),
@@ -111,10 +115,22 @@ fn every_example_of_a_change_works_as_it_stands_on_a_new_server() {
         plane.post(&format!("/v1/reservations/{handle}/{end}"), body).is(200);
         tried += 1;
     }
+    tried += deliver_examples(&plane, &examples(&document, "post", "/v1/hooks/billing/{source}"));
     let bodies = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
     let bodies = bodies.filter(|operation| operation.get("requestBody").is_some()).count();
-    let [decisions, with_two_examples, revoke_which_needs_an_id] = [2, 2, 1];
-    assert_eq!(tried, bodies - decisions + with_two_examples - revoke_which_needs_an_id);
+    let [decisions, more_than_one_example, revoke_which_needs_an_id] = [2, 4, 1];
+    assert_eq!(tried, bodies - decisions + more_than_one_example - revoke_which_needs_an_id);
+}
+
+/// Signed, those of Stripe's form by a source of that form. Gives how many there are.
+fn deliver_examples(plane: &Control, examples: &[Value]) -> usize {
+    let (own, stripe) = (plane.source("own", "generic"), plane.source("stripe", "stripe"));
+    for example in examples {
+        let (source, secret) = if example.get("object").is_some() { ("stripe", &stripe) } else { ("own", &own) };
+        let results = plane.deliver(source, secret, example).is(200).json["results"].as_array().unwrap().clone();
+        assert!(results.iter().all(|result| result.get("error").is_none()), "{results:?}");
+    }
+    examples.len()
 }
 
 #[test]

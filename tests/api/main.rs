@@ -2,12 +2,14 @@
 
 mod control;
 mod money;
+mod signing;
 mod support;
 
 mod accounts;
 mod audit;
 mod bad_input;
 mod batch;
+mod billing_sources;
 mod caps;
 mod changes;
 #[cfg(feature = "manual-clock")]
@@ -20,6 +22,7 @@ mod door;
 mod eligibility;
 mod ends;
 mod health;
+mod hooks;
 mod ledger;
 #[cfg(feature = "manual-clock")]
 mod long_times;

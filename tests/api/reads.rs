@@ -18,6 +18,7 @@ fn furnished() -> (Control, Vec<String>) {
     let held = server.0.decide(&json!({"account": "acme", "resource": "music-2.0", "reserve": {}}));
     let paid = json!({"event_id": "e1", "payment_id": "p1", "amount": 1, "currency": "CNY"});
     server.post("/v1/accounts/acme/top-ups", paid).is(201);
+    server.source("billing", "generic");
     let id = |reply: &Reply| reply.json["id"].as_str().unwrap().to_owned();
     let place = |path: &str| match path.split('/').nth(2) {
         Some("overrides") if path.len() > 14 => format!("/v1/overrides/{}", id(&kept)),

@@ -47,7 +47,7 @@ fn the_same_events_have_the_same_digest_whatever_their_order_and_repeats() {
 /// Runs the program of `docs/billing.md`. None: there is no python3 here.
 fn by_the_page(lines: &str) -> Option<String> {
     let page = include_str!("../../docs/billing.md");
-    let program = page.split_once("```python\n").unwrap().1.split_once("```").unwrap().0;
+    let program = page.rsplit_once("```python\n").unwrap().1.split_once("```").unwrap().0;
     let mut python = Command::new("python3");
     python.args(["-c", program]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = python.spawn().ok()?;

@@ -98,6 +98,12 @@ pub fn ledger(
     })
 }
 
+/// The main account that a payment was recorded for; None: nothing is known of it.
+pub fn account_of(services: &Services, payment: &PaymentRef) -> Result<Option<AccountId>, Error> {
+    let found = stored::read::<PaymentRecord>(&*services.store, Table::PaymentIds, &keys::payment_ref(payment))?;
+    Ok(found.map(|payment| payment.value.account))
+}
+
 /// One entry of the ledger of a main account.
 pub fn entry(services: &Services, id: &AccountId, number: u64) -> Result<Stored<Entry>, Error> {
     services.main_record(id)?;
