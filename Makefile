@@ -5,7 +5,7 @@ RELEASE = --release
 DEMO = cargo run $(RELEASE) -- simulate --policy policies/minimax.yaml \
 	--trace tests/data/AzureLLMInferenceTrace_code.csv --resource MiniMax-M2
 
-.PHONY: help run demo test check bench bench-http bench-start openapi schemathesis lint-openapi browser clean
+.PHONY: help run demo test check bench bench-http bench-start bench-payments openapi schemathesis lint-openapi browser clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ bench-http: ## HTTP beside a bare handler (wrk, taskset, two cores)
 
 bench-start: ## a start with many accounts, a large policy (wrk)
 	benches/http/start.sh
+
+bench-payments: ## payment events a second, and what decisions lose meanwhile (wrk)
+	benches/http/payments.sh
 
 schemathesis: ## thousands of made-up requests against a server of its own (python3)
 	cargo build
