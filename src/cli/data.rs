@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub(super) struct DataFolder {
     /// Folder that everything is kept in
-    #[arg(long = "data", value_name = "FOLDER", env = "QUOTAGATE_DATA", default_value = "./data")]
+    #[arg(long = "data", value_name = "FOLDER", env = "QUOTAGATE_DATA", default_value = "./data", global = true)]
     pub(super) path: PathBuf,
 }
 

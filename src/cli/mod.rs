@@ -4,6 +4,7 @@
 //! absent: anything another front would need too.
 
 mod backup;
+mod billing_source;
 mod data;
 mod input;
 mod openapi;
@@ -43,6 +44,7 @@ enum Command {
     Verify(verify::Args),
     Backup(backup::Args),
     Restore(restore::Args),
+    BillingSource(billing_source::Args),
 }
 
 /// Why a command did not end well. What is wrong with a document has been printed by then.
@@ -80,6 +82,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Verify(args) => verify::run(&args, &mut streams),
         Command::Backup(args) => backup::run(&args, &mut streams),
         Command::Restore(args) => restore::run(&args, &mut streams),
+        Command::BillingSource(args) => billing_source::run(&args, &mut streams),
     };
     // What was printed before a failure is still an answer.
     let done = done.and(out.flush().map_err(Failure::Output));

@@ -8,6 +8,7 @@ use super::{Context, Error, IDEMPOTENCY_KEPT_MS, Internal, Services, stored, usa
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::policy::{Policy, Tier, Unit, UnlistedResources};
 use crate::engine::{Engine, Identities, Options, RestoreReport};
+use crate::ids::Ids;
 use crate::store::{AcceptedClock, AdminStore, Audit, Changeset, CounterStore, Key, Table};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -52,6 +53,13 @@ pub fn engine(
         tracing::warn!(accounts, most, "more accounts than the maximum: all are served, no others can be created");
     }
     Ok((Arc::new(engine), report))
+}
+
+/// Services for what no account and no policy has a part in, such as billing sources: their engine is empty.
+#[must_use]
+pub fn without_accounts(store: Arc<dyn AdminStore>, ids: Ids) -> Services {
+    let engine = Engine::with_identities(Arc::new(no_policy()), 0, &Identities::default(), Options::default());
+    Services::new(store, Arc::new(engine), ids)
 }
 
 /// Main accounts first: a sub-account is refused without its own.

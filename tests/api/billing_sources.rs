@@ -1,7 +1,10 @@
 use crate::control::Control;
 use crate::signing::{mac, seconds, signature, top_up};
+use crate::support::Server;
 use serde_json::{Value, json};
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 const PATH: &str = "/v1/billing-sources";
 
@@ -160,4 +163,79 @@ fn without_its_seal_key_a_folder_has_no_secrets_and_says_so() {
     let body = top_up("acme", 2, 1).to_string();
     let header = signature(&"0".repeat(64), seconds(0), &body);
     server.deliver_as("nobody", ("quotagate-signature", &header), &body).refused(401, "invalid_signature");
+}
+
+/// Runs `quotagate billing-source` on the folder of a server; gives its exit code and what it printed.
+fn command(data: &Path, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quotagate"));
+    command.arg("billing-source").args(arguments).arg("--data").arg(data);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It may have no use for it and be gone.
+    _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_command_line_manages_sources_of_a_folder_that_no_server_holds() {
+    let mut server = Control::start();
+    server.create("acme");
+    let data = server.0.data();
+    let (code, _, why) = command(&data, &["create", "billing"], "");
+    assert_eq!(code, Some(2));
+    assert!(why.contains("use `/v1/billing-sources` of the server that runs, or stop it"), "{why}");
+    server.0.signal(rustix::process::Signal::TERM);
+    assert!(server.0.ended().success());
+
+    let (code, first, said) = command(&data, &["create", "billing", "--name", "Ours"], "");
+    let first = first.trim_end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(first.starts_with("qgwh_") && first.len() == 69, "alone on standard output: {first}");
+    assert!(!said.contains(first) && said.contains("/v1/hooks/billing/billing"), "{said}");
+    let given = "whsec_of_the_provider_itself_long";
+    let (code, out, said) = command(&data, &["add-secret", "billing", "--secret-file", "-"], &format!("{given}\n"));
+    assert_eq!((code, out.as_str()), (Some(0), ""), "{said}");
+    let (code, _, why) = command(&data, &["add-secret", "billing"], "");
+    assert_eq!(code, Some(1));
+    assert!(why.contains("has 2 secrets: remove the one no longer in use first"), "{why}");
+    assert_eq!(command(&data, &["create", "billing"], "").0, Some(1));
+    assert_eq!(command(&data, &["create", "Bad Id"], "").0, Some(2));
+
+    let server = Control(Server::on_the_folder_of(&server.0));
+    for (number, secret) in [(1, first), (2, given)] {
+        server.deliver("billing", secret, &top_up("acme", number, 1)).is(200);
+    }
+    let audited = server.get("/v1/audit?subject=billing_source:billing").is(200).json;
+    assert_eq!(
+        (&audited["items"][0]["actor"], &audited["items"][0]["actor_kind"]),
+        (&json!("console"), &json!("console"))
+    );
+
+    let mut server = server;
+    server.0.signal(rustix::process::Signal::TERM);
+    assert!(server.0.ended().success());
+    assert_eq!(command(&data, &["remove-secret", "billing", "1"], "").0, Some(0));
+    let (code, _, why) = command(&data, &["remove-secret", "billing", "2"], "");
+    assert!(code == Some(1) && why.contains("only secret"), "{why}");
+    let (_, listed, _) = command(&data, &["list"], "");
+    assert!(listed.contains("billing") && listed.contains("enabled") && listed.contains("Ours"), "{listed}");
+    assert!(!listed.contains(given));
+    assert_eq!(command(&data, &["disable", "billing", "--reason", "leaked"], "").0, Some(0));
+
+    let server = Control(Server::on_the_folder_of(&server.0));
+    server.deliver("billing", first, &top_up("acme", 3, 1)).refused(401, "invalid_signature");
+    server.deliver("billing", given, &top_up("acme", 3, 1)).refused(403, "source_disabled");
+}
+
+#[test]
+fn the_command_line_makes_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = folder.path().join("nowhere");
+
+    let (code, out, why) = command(&nowhere, &["list"], "");
+
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(why.contains("name the folder that the server was given as `--data`"), "{why}");
+    assert!(!nowhere.exists());
 }
