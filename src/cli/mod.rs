@@ -5,6 +5,7 @@
 
 mod backup;
 mod data;
+mod import;
 mod input;
 mod openapi;
 mod policy;
@@ -30,6 +31,7 @@ Examples:
   quotagate policy validate policies/minimax.yaml    check a policy document
   quotagate policy show policies/minimax.yaml        the limits page
   quotagate simulate --help                          run a trace, compare two policies
+  quotagate import --help                            bring over accounts and payments
   quotagate verify --data ./data                     check what is stored
   quotagate help policy                              more on a command";
 
@@ -40,6 +42,7 @@ enum Command {
     Simulate(simulate::Args),
     Serve(serve::Args),
     Openapi(openapi::Args),
+    Import(import::Args),
     Verify(verify::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -77,6 +80,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Simulate(args) => simulate::run(&args, &mut streams),
         Command::Serve(args) => serve::run(&args, &mut streams),
         Command::Openapi(args) => openapi::run(&args, &mut streams),
+        Command::Import(args) => import::run(&args, &mut streams),
         Command::Verify(args) => verify::run(&args, &mut streams),
         Command::Backup(args) => backup::run(&args, &mut streams),
         Command::Restore(args) => restore::run(&args, &mut streams),

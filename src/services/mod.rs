@@ -13,6 +13,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod boot;
+pub mod bulk;
 pub mod caps;
 mod checks;
 pub mod clamps;

@@ -217,6 +217,24 @@ pub struct ClampsRecord {
     pub kept: Option<usize>,
 }
 
+/// `meta`, by (`import`, kind): how far a file was taken in, kept with what was taken in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportRecord {
+    /// By its name alone.
+    pub file: String,
+    /// Of the file, those that were dealt with; they end with a line.
+    pub bytes: u64,
+    /// SHA-256 of these bytes, hexadecimal.
+    pub sha256: String,
+    pub lines: u64,
+    pub new: u64,
+    pub known: u64,
+    pub bad: u64,
+    /// Length of the report of bad lines by then.
+    #[serde(default)]
+    pub bad_bytes: u64,
+}
+
 /// `meta`, `active`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActiveRecord {
