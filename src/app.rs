@@ -288,7 +288,7 @@ pub(crate) fn publish(services: &Services, policy: Option<&Path>, now: i64) -> R
     let text = match file {
         Some(file) => {
             std::fs::read_to_string(file).map_err(|why| AppError::PolicyFile { file: file.to_owned(), why })?
-        },
+        }
         None if active.is_none() => BUILT_IN_POLICY.to_owned(),
         None => return Ok(services.engine().snapshot().revision),
     };

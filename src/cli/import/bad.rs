@@ -40,12 +40,13 @@ impl BadLines {
     pub fn tell(&mut self, line: u64, problem: &Problem, text: &str, err: &mut dyn Write) -> Result<u64, Failure> {
         let report = self.report(line, problem, text);
         if self.told < TOLD {
-            let (at, what) = (report["pointer"].as_str().unwrap_or_default(), problem.detail());
+            let [at, what] = ["pointer", "message"].map(|name| report[name].as_str().unwrap_or_default());
             let named = report["code"].as_str().unwrap_or_default();
             let at = if at.is_empty() || what.starts_with(at) { String::new() } else { format!("{at}: ") };
             writeln!(err, "line {line}: {at}{what} [{named}]")?;
         } else if self.told == TOLD {
-            let where_to = if self.file.is_some() { "the rest is in the report" } else { "`--bad FILE` keeps them all" };
+            let where_to =
+                if self.file.is_some() { "the rest is in the report" } else { "`--bad FILE` keeps them all" };
             writeln!(err, "more bad lines follow: {where_to}")?;
         }
         self.told += 1;
@@ -60,9 +61,9 @@ impl BadLines {
         let code = problem.code().as_value();
         let errors = serde_json::to_value(problem.body()).unwrap_or_default()["errors"].clone();
         let first = errors[0]["pointer"].as_str().unwrap_or_else(|| pointer(self.kind, &code));
-        let mut report = json!({
-            "line": line, "code": code, "pointer": first, "message": problem.detail(), "text": text,
-        });
+        // The line is the file's, not that of the text alone.
+        let message = problem.detail().replace(" at line 1 column ", " at column ");
+        let mut report = json!({"line": line, "code": code, "pointer": first, "message": message, "text": text});
         if errors.is_array() {
             report["errors"] = errors;
         }

@@ -152,7 +152,8 @@ fn resume(
     known: ImportRecord,
     streams: &mut Streams<'_>,
 ) -> std::io::Result<Option<(ImportRecord, Sha256)>> {
-    let reported = args.bad.as_ref().is_some_and(|bad| std::fs::metadata(bad).is_ok_and(|bad| bad.len() >= known.bad_bytes));
+    let reported =
+        args.bad.as_ref().is_some_and(|bad| std::fs::metadata(bad).is_ok_and(|bad| bad.len() >= known.bad_bytes));
     // Bad lines are told again rather than not at all, and tried again once the file was read to its end.
     let again = known.bad > 0 && (known.bytes == len || known.bad_bytes == 0 || !reported);
     if known.bytes == 0 || known.bytes > len || again {

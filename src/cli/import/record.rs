@@ -102,5 +102,7 @@ pub(super) fn pointer(kind: Kind, code: &str) -> &'static str {
 
 /// A line that cannot be read as text, in the words of the others.
 pub(super) fn unreadable(what: String) -> Box<Problem> {
-    Box::new(Error::Invalid(vec![FieldError { pointer: String::new(), code: "invalid_line".into(), detail: what }]).into())
+    Box::new(
+        Error::Invalid(vec![FieldError { pointer: String::new(), code: "invalid_line".into(), detail: what }]).into(),
+    )
 }

@@ -84,8 +84,7 @@ impl State {
         if table == Table::Meta {
             return self.meta.get(key).cloned();
         }
-        let was_empty =
-            |(of, prefix): &Family| *of == table && key.as_bytes().starts_with(prefix.as_bytes());
+        let was_empty = |(of, prefix): &Family| *of == table && key.as_bytes().starts_with(prefix.as_bytes());
         (self.empty.iter().any(was_empty) && !self.seen.may_have(table, key)).then_some(None)
     }
 }
