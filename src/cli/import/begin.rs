@@ -50,7 +50,7 @@ impl Stores {
             })?;
         }
         writeln!(streams.err, "opening `{}`", folder.display())?;
-        let (store, _) = EmbeddedStore::open(folder, embedded::Options::default()).map_err(failed)?;
+        let (store, _) = EmbeddedStore::open(folder, options(args)).map_err(failed)?;
         let store = Arc::new(store);
         let scratch = args.check.then(|| Scratch::make(folder)).transpose().map_err(failed)?;
         Ok(Self { store, scratch })
@@ -85,6 +85,12 @@ impl Scratch {
         let (store, _) = EmbeddedStore::open(&folder, embedded::Options::default())?;
         Ok(Self { store: Arc::new(store), folder })
     }
+}
+
+/// The counters are looked at once at most.
+fn options(args: &Args) -> embedded::Options {
+    let control_cache_bytes = args.cache_mib << 20;
+    embedded::Options { control_cache_bytes, counter_cache_bytes: 16 << 20, ..embedded::Options::default() }
 }
 
 /// An import that can go on.

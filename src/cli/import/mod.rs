@@ -65,6 +65,9 @@ pub(super) struct Args {
     /// Check every line against what is there and write nothing
     #[arg(long)]
     check: bool,
+    /// Memory for the store's pages; more is faster where there are millions of payments
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(16..=65_536))]
+    cache_mib: u64,
     /// Write every bad line there: number, code, where, what, and the line
     #[arg(long, value_name = "OUT.jsonl")]
     bad: Option<PathBuf>,
@@ -101,8 +104,7 @@ fn work(args: &Args, begun: Begun, streams: &mut Streams<'_>) -> Result<(), Fail
     let mut lines = Lines::new(BufReader::with_capacity(READ_AHEAD_BYTES, file));
     let failed = |error| begin::failed(args, error);
     let unreadable = |error| Failure::Unreadable(format!("cannot read `{}`: {error}", args.file.display()));
-    loop {
-        let Some((line_bytes, line)) = lines.next().map_err(unreadable)? else { break };
+    while let Some((line_bytes, line)) = lines.next().map_err(unreadable)? {
         let number = importer.at().lines + 1;
         let taken = match line {
             Line::Blank => None,

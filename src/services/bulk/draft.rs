@@ -5,14 +5,16 @@ use crate::store::{
     AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, CommitError, Key, StoreError, StoredAnswer, Table,
     Ticket, Versioned, Write,
 };
+use foldhash::quality::RandomState;
 use parking_lot::Mutex;
-use serde_json::Value;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 /// Records that were planned and are remembered, twice as many at most; later they are read back from the store.
-pub(super) const REMEMBERED: usize = 40_000;
+///
+/// Few: what lives long among what lives short costs the allocator more than reading it back does.
+const REMEMBERED: usize = 6_000;
 /// Bits of [`Seen`]: right about new keys in 999 of 1,000 cases up to 7 million keys.
 const SEEN_BITS: usize = 1 << 27;
 const SEEN_HASHES: u64 = 4;
@@ -29,12 +31,30 @@ pub(super) struct Draft {
 }
 
 struct State {
-    young: HashMap<(Table, Key), Option<Value>>,
-    old: HashMap<(Table, Key), Option<Value>>,
+    young: Planned,
+    old: Planned,
     /// Of `meta`, which is read with every plan: what was found.
-    meta: HashMap<Key, Option<Versioned>>,
+    meta: HashMap<Key, Option<Versioned>, RandomState>,
     empty: Vec<Family>,
     seen: Seen,
+}
+
+/// Records by key as the JSON that they will be; None: deleted.
+#[derive(Default)]
+struct Planned {
+    tables: HashMap<Table, HashMap<Key, Option<Box<str>>, RandomState>, RandomState>,
+    records: usize,
+}
+
+impl Planned {
+    fn get(&self, table: Table, key: &Key) -> Option<&Option<Box<str>>> {
+        self.tables.get(&table)?.get(key)
+    }
+
+    fn put(&mut self, table: Table, key: Key, json: Option<Box<str>>) {
+        let before = self.tables.entry(table).or_default().insert(key, json);
+        self.records += usize::from(before.is_none());
+    }
 }
 
 impl Draft {
@@ -47,7 +67,7 @@ impl Draft {
             }
         }
         let seen = if empty.is_empty() { Seen::none() } else { Seen::new() };
-        let (young, old, meta) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (young, old, meta) = (Planned::default(), Planned::default(), HashMap::default());
         Ok(Self { below, state: Mutex::new(State { young, old, meta, empty, seen }) })
     }
 
@@ -56,13 +76,13 @@ impl Draft {
         let mut state = self.state.lock();
         for Write { table, key, value } in writes {
             state.seen.add(*table, key);
-            state.young.insert((*table, key.clone()), value.clone());
+            state.young.put(*table, key.clone(), value.as_ref().map(|value| value.to_string().into()));
         }
     }
 
     /// Whether [`Self::forget`] is due.
     pub fn is_full(&self) -> bool {
-        self.state.lock().young.len() >= REMEMBERED
+        self.state.lock().young.records >= REMEMBERED
     }
 
     /// Forgets what was planned longest ago. ORDER: once it is committed.
@@ -74,25 +94,39 @@ impl Draft {
 
 impl State {
     /// What is known without the store below; None: it has to be asked.
-    fn known(&self, table: Table, key: &Key) -> Option<Option<Versioned>> {
-        // Nothing that is planned here names the revision of what it rests on: one writer, one order.
-        let planned = |value: &Option<Value>| value.clone().map(|value| Versioned { revision: 0, value });
-        let place = (table, key.clone());
-        if let Some(found) = self.young.get(&place).or_else(|| self.old.get(&place)) {
-            return Some(planned(found));
+    fn known(&self, table: Table, key: &Key) -> Option<Known> {
+        if let Some(found) = self.young.get(table, key).or_else(|| self.old.get(table, key)) {
+            return Some(Known::Planned(found.clone()));
         }
         if table == Table::Meta {
-            return self.meta.get(key).cloned();
+            return self.meta.get(key).cloned().map(Known::Read);
         }
         let was_empty = |(of, prefix): &Family| *of == table && key.as_bytes().starts_with(prefix.as_bytes());
-        (self.empty.iter().any(was_empty) && !self.seen.may_have(table, key)).then_some(None)
+        (self.empty.iter().any(was_empty) && !self.seen.may_have(table, key)).then_some(Known::Read(None))
     }
+}
+
+enum Known {
+    Planned(Option<Box<str>>),
+    Read(Option<Versioned>),
 }
 
 impl AdminStore for Draft {
     fn get(&self, table: Table, key: &Key) -> Result<Option<Versioned>, StoreError> {
-        if let Some(known) = self.state.lock().known(table, key) {
-            return Ok(known);
+        let known = self.state.lock().known(table, key);
+        match known {
+            None => {}
+            Some(Known::Read(found)) => return Ok(found),
+            Some(Known::Planned(None)) => return Ok(None),
+            // Nothing that is planned here names the revision of what it rests on: one writer, one order.
+            Some(Known::Planned(Some(json))) => {
+                let value = serde_json::from_str(&json).map_err(|error| StoreError::RecordDamaged {
+                    table,
+                    key: key.clone(),
+                    what: error.to_string(),
+                })?;
+                return Ok(Some(Versioned { revision: 0, value }));
+            }
         }
         let found = self.below.get(table, key)?;
         if table == Table::Meta {
@@ -133,11 +167,11 @@ struct Seen {
 
 impl Seen {
     fn new() -> Self {
-        Self { bits: vec![0; SEEN_BITS / 64], hasher: RandomState::new() }
+        Self { bits: vec![0; SEEN_BITS / 64], hasher: RandomState::default() }
     }
 
     fn none() -> Self {
-        Self { bits: Vec::new(), hasher: RandomState::new() }
+        Self { bits: Vec::new(), hasher: RandomState::default() }
     }
 
     fn places(&self, table: Table, key: &Key) -> impl Iterator<Item = (usize, u64)> + use<> {

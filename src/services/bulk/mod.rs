@@ -35,9 +35,9 @@ const MAX_SUBJECTS: usize = 64;
 /// Records of one commit.
 const MAX_RECORDS: usize = 256;
 /// Commits that were handed in and not answered yet.
-const MAX_WAITING: usize = 128;
+const MAX_WAITING: usize = 16;
 /// Accounts whose payments are remembered added up.
-const MAX_ADDED_UP: usize = 100_000;
+const MAX_ADDED_UP: usize = 2_000;
 
 /// What is taken in: each kind has a place of its own in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
