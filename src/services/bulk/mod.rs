@@ -35,7 +35,7 @@ const MAX_SUBJECTS: usize = 64;
 /// Records of one commit.
 const MAX_RECORDS: usize = 256;
 /// Commits that were handed in and not answered yet.
-const MAX_WAITING: usize = 16;
+const MAX_WAITING: usize = 64;
 /// Accounts whose payments are remembered added up.
 const MAX_ADDED_UP: usize = 2_000;
 
@@ -116,6 +116,8 @@ pub struct Importer {
     revision: u64,
     seq: u64,
     waiting: VecDeque<(u64, Ticket)>,
+    /// The last change that was handed in when something was last forgotten.
+    forgotten_at: u64,
     strangers: Option<HashSet<String>>,
 }
 
@@ -153,6 +155,7 @@ impl Importer {
             revision: from.revision,
             seq,
             waiting: VecDeque::new(),
+            forgotten_at: 0,
             strangers: None,
         })
     }
@@ -264,8 +267,12 @@ impl Importer {
         self.waiting.push_back((self.seq, self.store.commit(change)));
         self.settle(MAX_WAITING)?;
         if self.draft.is_full() {
-            self.settle(0)?;
+            // What is forgotten was planned before the last time, so the commits since then may be under way.
+            while self.waiting.front().is_some_and(|(seq, _)| *seq <= self.forgotten_at) {
+                self.settle(self.waiting.len() - 1)?;
+            }
             self.draft.forget();
+            self.forgotten_at = self.seq;
         }
         Ok(())
     }
