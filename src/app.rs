@@ -21,7 +21,7 @@ use actix_web::web::Data;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -131,7 +131,7 @@ impl App {
             tracing::warn!(behind_ms, dropped = boot.usage.dropped, "the clock was accepted: later usage is dropped");
             boot::accept_clock(&services, start_ms, behind_ms).map_err(AppError::Boot)?;
         }
-        let revision = publish(&services, &config, clock.now_ms())?;
+        let revision = publish(&services, config.policy.as_deref(), clock.now_ms())?;
         let flusher = Arc::new(Flusher::start(engine, counters, config.flush_interval));
         let watched = Watched { store: store.clone(), following, flusher: flusher.clone(), recorder };
         let state = Data::new(State::new(Arc::new(services), clock, watched, config.max_body_bytes));
@@ -295,12 +295,15 @@ fn in_full(error: &Error) -> String {
 }
 
 /// Makes the policy that was asked for active, or the built-in one where there is none. Returns the active revision.
-fn publish(services: &Services, config: &Config, now: i64) -> Result<u64, AppError> {
-    let named = config.policy.as_ref().map(|file| format!("the policy `{}`", file.display()));
+pub(crate) fn publish(services: &Services, policy: Option<&Path>, now: i64) -> Result<u64, AppError> {
+    let file = policy;
+    let named = file.map(|file| format!("the policy `{}`", file.display()));
     let policy = named.unwrap_or_else(|| "the built-in policy".to_owned());
     let active = policies::active(services).map_err(AppError::Boot)?;
-    let text = match &config.policy {
-        Some(file) => std::fs::read_to_string(file).map_err(|why| AppError::PolicyFile { file: file.clone(), why })?,
+    let text = match file {
+        Some(file) => {
+            std::fs::read_to_string(file).map_err(|why| AppError::PolicyFile { file: file.to_owned(), why })?
+        }
         None if active.is_none() => BUILT_IN_POLICY.to_owned(),
         None => return Ok(services.engine().snapshot().revision),
     };
@@ -308,7 +311,7 @@ fn publish(services: &Services, config: &Config, now: i64) -> Result<u64, AppErr
     if crate::policy::parse(&text).is_ok_and(|parsed| same(parsed.policy.content_hash)) {
         return Ok(services.engine().snapshot().revision);
     }
-    let reason = match &config.policy {
+    let reason = match file {
         Some(file) => format!("published from `{}` at the start", file.display()),
         None => "the built-in policy: nothing was published before".to_owned(),
     };

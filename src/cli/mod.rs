@@ -6,6 +6,7 @@
 mod backup;
 mod billing_source;
 mod data;
+mod import;
 mod input;
 mod openapi;
 mod policy;
@@ -31,6 +32,7 @@ Examples:
   quotagate policy validate policies/minimax.yaml    check a policy document
   quotagate policy show policies/minimax.yaml        the limits page
   quotagate simulate --help                          run a trace, compare two policies
+  quotagate import --help                            bring over accounts and payments
   quotagate verify --data ./data                     check what is stored
   quotagate help policy                              more on a command";
 
@@ -41,6 +43,7 @@ enum Command {
     Simulate(simulate::Args),
     Serve(serve::Args),
     Openapi(openapi::Args),
+    Import(import::Args),
     Verify(verify::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -79,6 +82,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Simulate(args) => simulate::run(&args, &mut streams),
         Command::Serve(args) => serve::run(&args, &mut streams),
         Command::Openapi(args) => openapi::run(&args, &mut streams),
+        Command::Import(args) => import::run(&args, &mut streams),
         Command::Verify(args) => verify::run(&args, &mut streams),
         Command::Backup(args) => backup::run(&args, &mut streams),
         Command::Restore(args) => restore::run(&args, &mut streams),

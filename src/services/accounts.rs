@@ -30,6 +30,26 @@ pub struct NewAccount {
     pub labels: BTreeMap<String, String>,
 }
 
+/// What an account brings along that was one elsewhere.
+#[derive(Debug, Clone, Default)]
+pub struct Past {
+    /// Not in the future; None: now.
+    pub created_at_ms: Option<i64>,
+    /// Why it is suspended, where it is.
+    pub suspended: Option<String>,
+}
+
+impl Past {
+    pub(super) fn check(&self, checks: &mut Checks, now: i64) {
+        if self.created_at_ms.is_some_and(|at| !(0..=now).contains(&at)) {
+            checks.fail("/created_at", "out_of_range", "the time is before 1970 or in the future");
+        }
+        if let Some(reason) = &self.suspended {
+            checks.reason("/suspension/reason", reason);
+        }
+    }
+}
+
 /// What is to be changed; a field that is None stays.
 #[derive(Debug, Clone, Default)]
 pub struct AccountPatch {
@@ -53,29 +73,7 @@ pub struct AccountFilter {
 
 /// Creates a main account. What was used under its id before, as an account that was never created, stays used.
 pub fn create(services: &Services, context: &Context, new: NewAccount) -> Result<Done<Account>, Error> {
-    services.change(context, || {
-        let mut checks = Checks::default();
-        checks.name("/name", new.name.as_deref());
-        checks.labels("/labels", &new.labels);
-        tier_must_exist(&mut checks, "/tier", new.tier.as_ref(), &services.engine.snapshot().policy);
-        checks.done()?;
-        services.must_be_free(&new.id)?;
-        let record = AccountRecord {
-            created_at_ms: context.now,
-            name: new.name.clone(),
-            labels: new.labels.clone(),
-            suspended: None,
-            role: Role::Main { floor: new.tier.clone(), pin: None },
-        };
-        let key = keys::account(&new.id);
-        let change = Change::new("account.create", subject(&new.id))
-            .detail("after", &record)?
-            .expect(Table::Accounts, key.clone(), None)
-            .put(Table::Accounts, key, &record)?
-            .hold(services.place(&new.id)?);
-        let change = services.with_due(change, &new.id, &record, context.now)?;
-        Ok(Plan::Change { value: services.account(new.id.clone(), record, context.now)?, change })
-    })
+    services.change(context, || services.plan_account(context, &new, &Past::default()))
 }
 
 pub fn get(services: &Services, id: &AccountId, now: i64) -> Result<Stored<Account>, Error> {
@@ -169,6 +167,36 @@ pub(super) fn subject(id: &AccountId) -> String {
 }
 
 impl Services {
+    pub(super) fn plan_account(
+        &self,
+        context: &Context,
+        new: &NewAccount,
+        past: &Past,
+    ) -> Result<Plan<Account>, Error> {
+        let mut checks = Checks::default();
+        checks.name("/name", new.name.as_deref());
+        checks.labels("/labels", &new.labels);
+        tier_must_exist(&mut checks, "/tier", new.tier.as_ref(), &self.engine.snapshot().policy);
+        past.check(&mut checks, context.now);
+        checks.done()?;
+        self.must_be_free(&new.id)?;
+        let record = AccountRecord {
+            created_at_ms: past.created_at_ms.unwrap_or(context.now),
+            name: new.name.clone(),
+            labels: new.labels.clone(),
+            suspended: past.suspended.as_deref().map(|reason| Act::of(context, reason)),
+            role: Role::Main { floor: new.tier.clone(), pin: None },
+        };
+        let key = keys::account(&new.id);
+        let change = Change::new("account.create", subject(&new.id))
+            .detail("after", &record)?
+            .expect(Table::Accounts, key.clone(), None)
+            .put(Table::Accounts, key, &record)?
+            .hold(self.place(&new.id)?);
+        let change = self.with_due(change, &new.id, &record, context.now)?;
+        Ok(Plan::Change { value: self.account(new.id.clone(), record, context.now)?, change })
+    }
+
     pub(super) fn account_record(&self, id: &AccountId) -> Result<Stored<AccountRecord>, Error> {
         stored::read(&*self.store, Table::Accounts, &keys::account(id))?
             .ok_or_else(|| Error::not_found("account", id.as_str()))

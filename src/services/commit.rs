@@ -87,6 +87,11 @@ impl Change {
         self
     }
 
+    /// The writes, and what the audit log says of them: what is done, to what, and more of it.
+    pub fn into_parts(self) -> (Vec<Write>, Vec<String>, Value) {
+        (self.writes, self.subject, self.detail)
+    }
+
     fn for_store(self, context: &Context, value: &impl Serialize) -> Result<Changeset, Error> {
         let idempotency = match &context.idempotency {
             None => None,

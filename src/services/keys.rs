@@ -29,6 +29,10 @@ pub(super) fn tally(main: &AccountId) -> Key {
     Key::build().text(TALLY).text(main.as_str()).finish()
 }
 
+pub(super) fn tallies() -> Key {
+    Key::text(TALLY)
+}
+
 /// In `index`: a row for each override of a main account.
 pub(super) fn override_of(main: &AccountId, id: &str) -> Key {
     Key::build().text(OVERRIDES_OF).text(main.as_str()).text(id).finish()
@@ -81,6 +85,10 @@ pub(super) fn ledger_end(main: &AccountId) -> Key {
     Key::build().text(LEDGER).text(main.as_str()).finish()
 }
 
+pub(super) fn ledger_ends() -> Key {
+    Key::text(LEDGER)
+}
+
 /// In `index`: a row for each ledger entry, by the time when it occurred.
 pub(super) fn entry_at(occurred_at_ms: i64, main: &AccountId, number: u64) -> Key {
     Key::build().text(LEDGER_BY_TIME).i64(occurred_at_ms).text(main.as_str()).u64(number).finish()
@@ -131,6 +139,10 @@ pub(super) fn due_of(main: &AccountId) -> Key {
     Key::build().text(DUE_OF).text(main.as_str()).finish()
 }
 
+pub(super) fn dues_of() -> Key {
+    Key::text(DUE_OF)
+}
+
 /// In `meta`, while the times in `due` are to be worked out anew.
 pub(super) fn due_pending() -> Key {
     Key::text("due_pending")
@@ -150,6 +162,11 @@ pub(super) fn billing_source_in(key: &Key) -> Option<SourceId> {
     let mut parts = key.read();
     parts.text()?;
     SourceId::parse(&parts.text()?).ok()
+}
+
+/// In `meta`: how far a file was imported.
+pub(super) fn import(kind: &str) -> Key {
+    Key::build().text("import").text(kind).finish()
 }
 
 /// In `index`: when the usage of a main account, or of one group or limit of it, was last reset.

@@ -14,6 +14,7 @@ pub mod accounts;
 pub mod audit;
 pub mod billing_sources;
 pub mod boot;
+pub mod bulk;
 pub mod caps;
 mod checks;
 pub mod clamps;

@@ -132,6 +132,12 @@ pub fn active(services: &Services) -> Result<Option<Stored<ActivePolicy>>, Error
     Ok(Some(Stored { revision, value: ActivePolicy { active, policy } }))
 }
 
+/// The active policy with its revision, without an engine.
+pub fn in_force(store: &dyn AdminStore) -> Result<Option<(Policy, u64)>, Error> {
+    let Some(active) = read_active(store)? else { return Ok(None) };
+    Ok(Some((read_policy(store, active.value.revision)?, active.value.revision)))
+}
+
 /// What was active when, the newest first.
 pub fn activations(services: &Services, paging: &Paging) -> Result<Page<Stored<ActivationRecord>>, Error> {
     stored::page(&*services.store, (Table::Activations, &Key::empty()), paging, |key, found| {

@@ -207,39 +207,6 @@ pub struct DueOf {
     pub at_ms: i64,
 }
 
-/// `secrets`, by (`billing_source`, id): a billing system that delivers signed events.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceRecord {
-    pub format: SourceFormat,
-    pub created_at_ms: i64,
-    pub by: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disabled: Option<Act>,
-    /// At most two: the present one, and one that takes over or is about to go.
-    pub secrets: Vec<SecretRecord>,
-    /// The last number given to a secret.
-    pub last_secret: u32,
-}
-
-/// What a billing system's deliveries look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceFormat {
-    Generic,
-    Stripe,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecretRecord {
-    pub number: u32,
-    pub added_at_ms: i64,
-    pub by: String,
-    /// See [`super::seal`].
-    pub sealed: String,
-}
-
 /// `meta`, `clamps`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClampsRecord {
@@ -248,6 +215,24 @@ pub struct ClampsRecord {
     /// How many there are in the table. None: not counted yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<usize>,
+}
+
+/// `meta`, by (`import`, kind): how far a file was taken in, kept with what was taken in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportRecord {
+    /// By its name alone.
+    pub file: String,
+    /// Of the file, those that were dealt with; they end with a line.
+    pub bytes: u64,
+    /// SHA-256 of these bytes, hexadecimal.
+    pub sha256: String,
+    pub lines: u64,
+    pub new: u64,
+    pub known: u64,
+    pub bad: u64,
+    /// Length of the report of bad lines by then.
+    #[serde(default)]
+    pub bad_bytes: u64,
 }
 
 /// `meta`, `active`.

@@ -4,6 +4,7 @@ mod backup;
 #[path = "../support/changes.rs"]
 mod changes;
 mod docs;
+mod import;
 mod policy;
 mod simulate;
 mod verify;

@@ -3,6 +3,7 @@
 
 mod deciders;
 mod disk_full;
+mod import;
 mod payments;
 #[cfg(feature = "manual-clock")]
 mod restart;

@@ -4,13 +4,15 @@
 //! A secret is told once, when it is added, and kept sealed. The audit log and the answers kept under idempotency keys
 //! have none.
 
+mod record;
 mod signature;
 
+pub use record::{SecretRecord, SourceFormat, SourceRecord};
 pub use signature::{Refused, TOLERANCE_MS};
 
 use super::checks::Checks;
 use super::commit::{Change, Plan};
-use super::records::{Act, SecretRecord, SourceFormat, SourceRecord};
+use super::records::Act;
 use super::seal::{NONCE_BYTES, Secret};
 use super::stored::{self, Stored};
 use super::{

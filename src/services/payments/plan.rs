@@ -2,7 +2,7 @@
 
 use super::{Entry, MAX_EVENTS_PER_PAYMENT, MAX_LEDGER_ENTRIES, MAX_NET_PAID, NewPayment, Recorded, misplaced};
 use crate::domain::ids::{AccountId, Currency, PaymentRef};
-use crate::domain::ledger::{PaymentEvent, PaymentKind};
+use crate::domain::ledger::{PaymentEvent, PaymentKind, Timeline};
 use crate::domain::quantity::{MAX_AMOUNT, MAX_TIME_MS};
 use crate::services::accounts::subject;
 use crate::services::checks::Checks;
@@ -47,13 +47,22 @@ fn agrees(entry: &LedgerRecord, at: &AccountId, new: &NewPayment) -> bool {
 
 impl Services {
     pub(super) fn plan_payment(&self, context: &Context, new: &NewPayment) -> Result<Plan<Recorded>, Error> {
+        Ok(self.plan_event(context, new)?.0)
+    }
+
+    /// The plan, and what the account's payments add up to with the event; None where it is known already.
+    pub(in crate::services) fn plan_event(
+        &self,
+        context: &Context,
+        new: &NewPayment,
+    ) -> Result<(Plan<Recorded>, Option<Arc<Timeline>>), Error> {
         checked(new)?;
         let account = self.main_record(&new.account)?;
         if let Some(known) = self.known_event(new)? {
             let Stored { revision, value: entry } = known;
             let tier = self.tier_of(&new.account, &account.value, context.now)?;
             let value = Recorded { account: new.account.clone(), entry, duplicate: true, tier };
-            return Ok(Plan::Unchanged { value, revision });
+            return Ok((Plan::Unchanged { value, revision }, None));
         }
         let payment =
             stored::read::<PaymentRecord>(&*self.store, Table::PaymentIds, &keys::payment_ref(&new.payment_id))?;
@@ -84,7 +93,8 @@ impl Services {
             .put(Table::Index, keys::ledger_end(&new.account), &end)?;
         let change = with_due_by(change, &new.account, &account.value, &basis, context.now)?;
         let entry = Entry { number, pending: record.pending, record };
-        Ok(Plan::Change { value: Recorded { account: new.account.clone(), entry, duplicate: false, tier }, change })
+        let value = Recorded { account: new.account.clone(), entry, duplicate: false, tier };
+        Ok((Plan::Change { value, change }, Some(basis.payments)))
     }
 
     /// The entry that the event id stands for already.
