@@ -240,6 +240,13 @@ impl Record {
     /// What is in force for one of the main account's limits.
     #[inline]
     pub fn terms(&self, snapshot: &Snapshot, limit: &CompiledLimit, tier: usize, now: i64) -> Terms {
+        if self.facts.is_none() && snapshot.clamps.lower_nothing() {
+            return limit.terms[tier];
+        }
+        self.special_terms(snapshot, limit, tier, now)
+    }
+
+    fn special_terms(&self, snapshot: &Snapshot, limit: &CompiledLimit, tier: usize, now: i64) -> Terms {
         let mut quota = limit.quotas[tier];
         if let Some(facts) = self.facts.as_deref()
             && let Some(set) = facts.overrides.iter().find(|o| overrides(o, limit) && o.active(now))

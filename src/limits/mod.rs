@@ -106,6 +106,17 @@ impl Counter {
         }
     }
 
+    /// [`Self::charge`], then [`Self::read`].
+    #[inline]
+    pub fn charge_and_read(&mut self, terms: &Terms, cost: u64, now: i64) -> Reading {
+        if let Self::SlidingWindow(state) = self {
+            state.charge(terms, cost, now);
+            return state.reading(terms, now);
+        }
+        self.charge(terms, cost, now);
+        self.read(terms, now)
+    }
+
     /// Gives back `amount` units of the charge at `mark`, as far as it still counts.
     pub fn give_back(&mut self, terms: &Terms, mark: Mark, amount: u64, now: i64) {
         match (self, mark) {

@@ -94,12 +94,18 @@ impl SlidingWindow {
 
     #[inline]
     pub(super) fn read(&mut self, terms: &Terms, now: i64) -> Reading {
-        let used = self.used(terms, now);
+        self.bring(terms, now);
+        self.reading(terms, now)
+    }
+
+    /// How it stands at `now`, which it was brought to.
+    #[inline]
+    pub(super) fn reading(&self, terms: &Terms, now: i64) -> Reading {
         let reset = match self.occupied {
             0 => 0,
             bits => leaves_at(terms, self.newest - i64::from(bits.trailing_zeros())) - now,
         };
-        Reading { used, reset_after_ms: Some(reset) }
+        Reading { used: self.total(), reset_after_ms: Some(reset) }
     }
 
     /// Time until usage is at most `room`, in milliseconds.
