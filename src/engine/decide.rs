@@ -57,7 +57,7 @@ pub(super) fn decide(
     outcome: &mut Outcome,
 ) -> Result<(), DecideError> {
     let now = record.bring(snapshot, now);
-    if record.suspended || asker.is_some_and(|sub| record.sub(sub.as_str()).is_some_and(|sub| sub.suspended)) {
+    if record.suspended() || asker.is_some_and(|sub| record.sub(sub.as_str()).is_some_and(|sub| sub.suspended)) {
         outcome.denied = Some(Reason::AccountSuspended);
         return Ok(());
     }

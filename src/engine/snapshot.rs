@@ -19,7 +19,7 @@ pub struct Snapshot {
     /// The revision that is active; 0 before the first.
     pub revision: u64,
     /// Raised by every swap.
-    pub(crate) generation: u64,
+    pub(crate) generation: u32,
     pub policy: Arc<Policy>,
     pub(crate) clamps: Clamps,
     compiled: Arc<Compiled>,
@@ -130,14 +130,14 @@ impl Compiled {
 }
 
 impl Snapshot {
-    pub(super) fn compile(revision: u64, generation: u64, policy: Arc<Policy>, before: &Identities) -> Self {
+    pub(super) fn compile(revision: u64, generation: u32, policy: Arc<Policy>, before: &Identities) -> Self {
         let identities = before.activate(&policy);
         let compiled = Arc::new(Compiled::new(&policy, identities));
         Self { revision, generation, policy, clamps: Clamps::default(), compiled }
     }
 
     /// The same policy with other clamps: nothing else is built anew.
-    pub(super) fn with_clamps(&self, generation: u64, mut clamps: Clamps) -> Self {
+    pub(super) fn with_clamps(&self, generation: u32, mut clamps: Clamps) -> Self {
         clamps.settle(self.compiled.groups.iter().flat_map(|group| &group.limits));
         Self {
             revision: self.revision,

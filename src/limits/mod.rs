@@ -3,6 +3,7 @@
 //! Owns: what one counter remembers and how it is charged, given back and read. A closed enum, no trait, no clock.
 //! Deliberately absent: where quotas come from (`policy`), which counters a request touches (`engine`).
 
+mod amounts;
 pub mod concurrency;
 pub mod fixed_window;
 pub mod sliding_window;
