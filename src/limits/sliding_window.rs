@@ -21,7 +21,6 @@ pub struct SlidingWindow {
 
 impl SlidingWindow {
     /// (newest slot, occupied bits, amounts oldest first).
-    #[must_use]
     pub fn parts(&self) -> (i64, u64, impl Iterator<Item = u128>) {
         let amounts = (0..self.occupied.count_ones() as usize).map(|position| self.amounts.get(position));
         (self.newest, self.occupied, amounts)
