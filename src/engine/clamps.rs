@@ -30,6 +30,12 @@ impl Default for Clamps {
 }
 
 impl Clamps {
+    /// Whether there is none that could lower a limit of the active revision.
+    #[inline]
+    pub fn lower_nothing(&self) -> bool {
+        self.live.is_empty()
+    }
+
     /// Those that lower a limit, unless they have ended or are for others.
     #[inline]
     pub fn live(&self, limit: &CompiledLimit) -> &[Arc<Clamp>] {

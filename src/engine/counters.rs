@@ -3,6 +3,7 @@
 use crate::limits::Counter;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 /// Above this many a record keeps an index; up to it a scan is faster.
 const SCAN_UP_TO: usize = 32;
@@ -22,7 +23,8 @@ pub(crate) struct CounterKey {
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    list: Vec<(CounterKey, Counter)>,
+    /// The first two lie in the record itself: most accounts have no more, and a decision waits for memory once less.
+    list: SmallVec<[(CounterKey, Counter); 2]>,
     index: Option<Box<Index>>,
 }
 
@@ -90,7 +92,7 @@ impl Counters {
 
     pub fn retain(&mut self, keep: impl FnMut(&mut (CounterKey, Counter)) -> bool) {
         let before = self.list.len();
-        self.list.retain_mut(keep);
+        self.list.retain(keep);
         if self.list.len() != before {
             self.reindex();
         }

@@ -10,10 +10,10 @@ use super::snapshot::{CompiledLimit, ResourceAt, Snapshot};
 use super::{MAX_COUNTERS_PER_ACCOUNT, MAX_RESERVATIONS_PER_ACCOUNT};
 use crate::domain::account::MAIN_OWNER;
 use crate::domain::ids::AccountId;
-use crate::domain::policy::{Algorithm, Rule, UnlistedResources};
+use crate::domain::policy::UnlistedResources;
 use crate::domain::quantity::{MAX_RESERVATION_TTL_MS, Quota};
 use crate::fault::Fault;
-use crate::limits::{Counter, Mark, Terms, can_ever_pass};
+use crate::limits::{Counter, Mark, Reading, Terms, can_ever_pass};
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
@@ -57,7 +57,7 @@ pub(super) fn decide(
     outcome: &mut Outcome,
 ) -> Result<(), DecideError> {
     let now = record.bring(snapshot, now);
-    if record.suspended || asker.is_some_and(|sub| record.sub(sub.as_str()).is_some_and(|sub| sub.suspended)) {
+    if record.suspended() || asker.is_some_and(|sub| record.sub(sub.as_str()).is_some_and(|sub| sub.suspended)) {
         outcome.denied = Some(Reason::AccountSuspended);
         return Ok(());
     }
@@ -80,7 +80,8 @@ pub(super) fn decide(
     }
 
     let tier = record.tier(snapshot, now);
-    let mut parts = parts(record, asker, snapshot, (at, tier, now));
+    let mut parts = Parts::new();
+    find_parts(record, asker, snapshot, (at, tier, now), &mut parts);
     let mut refused = false;
     for part in &mut parts {
         part.cost = request.costs.of(&part.limit.unit);
@@ -97,24 +98,45 @@ pub(super) fn decide(
         refusal(record, &parts, now, outcome);
         return Ok(());
     }
-    if !request.dry_run {
-        spend(record, asker, snapshot, (request, now), (&mut parts, outcome))?;
-        record.pass_time(now);
+    if request.dry_run {
+        outcome.limits.extend(parts.iter().map(|part| state(record, part, now)));
+        return Ok(());
     }
-    outcome.limits.extend(parts.iter().map(|part| state(record, part, now)));
+    make_room(record, snapshot, (request, now), &mut parts)?;
+    match request.reserve {
+        None => spend(record, &mut parts, now, outcome),
+        Some(reserve) => {
+            let charges = parts.iter_mut().map(|part| part.charge(record, now)).collect();
+            outcome.reservation = Some(hold(record, asker, snapshot, request, (reserve, charges, now)));
+            record.pass_time(now);
+            outcome.limits.extend(parts.iter().map(|part| state(record, part, now)));
+        }
+    }
     Ok(())
 }
 
 /// The limits that take part, in order: the main account's, then those the sub-account has caps for.
-#[inline]
 pub(super) fn parts<'a>(
     record: &Record,
     asker: Asker<'_>,
     snapshot: &'a Snapshot,
-    (at, tier, now): (ResourceAt, usize, i64),
+    at: (ResourceAt, usize, i64),
 ) -> Parts<'a> {
-    let group = snapshot.group(at.group);
     let mut parts = Parts::new();
+    find_parts(record, asker, snapshot, at, &mut parts);
+    parts
+}
+
+/// [`parts`], written where they stay: they are large.
+#[inline]
+fn find_parts<'a>(
+    record: &Record,
+    asker: Asker<'_>,
+    snapshot: &'a Snapshot,
+    (at, tier, now): (ResourceAt, usize, i64),
+    parts: &mut Parts<'a>,
+) {
+    let group = snapshot.group(at.group);
     let mut likely = 0;
     // The validator bounds the limits of a group at 16, so an index fits a byte.
     for (index, limit) in group.limits.iter().enumerate() {
@@ -126,7 +148,7 @@ pub(super) fn parts<'a>(
         parts.push(Part { limit, index, scope, refuses: false, position, key, cost: 0, terms });
     }
     let Some(sub) = asker.and_then(|sub| record.sub(sub.as_str())).filter(|_| !Fault::CapIgnored.chosen()) else {
-        return parts;
+        return;
     };
     for (index, limit) in group.limits.iter().enumerate() {
         let Some(cap) = sub.caps.iter().find(|cap| caps(cap, limit)) else { continue };
@@ -137,7 +159,6 @@ pub(super) fn parts<'a>(
         let (index, scope) = (index as u8, Scope::SubAccount);
         parts.push(Part { limit, index, scope, refuses: false, position, key, cost: 0, terms });
     }
-    parts
 }
 
 /// Acts on the part's counter, or on an empty one where nothing was ever charged.
@@ -156,21 +177,39 @@ pub(super) fn states(record: &mut Record, parts: &Parts<'_>, now: i64) -> Limits
 #[inline]
 fn state(record: &mut Record, part: &Part<'_>, now: i64) -> LimitState {
     let reading = with_counter(record, part, |counter, part| counter.read(&part.terms, now));
-    let burst = (is_bucket(part.limit.rule) && part.terms.quota.units().is_some()).then_some(part.terms.burst);
-    LimitState {
-        limit: part.index,
-        scope: part.scope,
-        refuses: part.refuses,
-        quota: part.terms.quota,
-        burst,
-        used: reading.used,
-        reset_after_ms: reading.reset_after_ms,
-    }
+    part.state(reading)
 }
 
-#[inline]
-pub(super) fn is_bucket(rule: Rule) -> bool {
-    matches!(rule, Rule::Rate { algorithm: Algorithm::TokenBucket, .. })
+impl Part<'_> {
+    #[inline]
+    fn state(&self, reading: Reading) -> LimitState {
+        let burst = (self.limit.is_bucket && self.terms.quota.units().is_some()).then_some(self.terms.burst);
+        LimitState {
+            limit: self.index,
+            scope: self.scope,
+            refuses: self.refuses,
+            quota: self.terms.quota,
+            burst,
+            used: reading.used,
+            reset_after_ms: reading.reset_after_ms,
+        }
+    }
+
+    /// The counter to charge, made where it is missing; there is room for it.
+    #[inline]
+    fn counter<'r>(&mut self, record: &'r mut Record) -> &'r mut Counter {
+        let position = match self.position {
+            Some(position) => position,
+            None => record.counters.push(self.key, Counter::empty(self.limit.rule)),
+        };
+        self.position = Some(position);
+        record.counters.at(position)
+    }
+
+    fn charge(&mut self, record: &mut Record, now: i64) -> Charge {
+        let mark = self.counter(record).charge(&self.terms, self.cost, now);
+        Charge { key: self.key, cost: self.cost, mark }
+    }
 }
 
 /// A refusal costs nothing anywhere: this only reads.
@@ -206,16 +245,15 @@ fn refusal(record: &mut Record, parts: &Parts<'_>, now: i64, outcome: &mut Outco
     outcome.limits.extend(parts.iter().map(|part| state(record, part, now)));
 }
 
-/// Charges every part and makes the reservation asked for.
+/// Room for what the request would add; nothing was charged where there is none.
 ///
 /// ORDER: all that can fail comes before the first charge.
 #[inline]
-fn spend(
+fn make_room(
     record: &mut Record,
-    asker: Asker<'_>,
     snapshot: &Snapshot,
     (request, now): (&Request<'_>, i64),
-    (parts, outcome): (&mut Parts<'_>, &mut Outcome),
+    parts: &mut Parts<'_>,
 ) -> Result<(), DecideError> {
     let mut missing = parts.iter().filter(|part| part.position.is_none()).count();
     if record.counters.len() + missing > MAX_COUNTERS_PER_ACCOUNT && record.sweep_idle(snapshot, now) {
@@ -230,27 +268,21 @@ fn spend(
     {
         return Err(DecideError::Capacity);
     }
-
     record.dirty = true;
     if missing > 0 {
         record.counters.reserve(missing);
     }
-    let mut charges: SmallVec<[Charge; 2]> = SmallVec::new();
-    for part in parts.iter_mut() {
-        let position = match part.position {
-            Some(position) => position,
-            None => record.counters.push(part.key, Counter::empty(part.limit.rule)),
-        };
-        part.position = Some(position);
-        let mark = record.counters.at(position).charge(&part.terms, part.cost, now);
-        if request.reserve.is_some() {
-            charges.push(Charge { key: part.key, cost: part.cost, mark });
-        }
-    }
-    if let Some(reserve) = request.reserve {
-        outcome.reservation = Some(hold(record, asker, snapshot, request, (reserve, charges, now)));
-    }
     Ok(())
+}
+
+/// Charges every part, and says how each stands then.
+#[inline]
+fn spend(record: &mut Record, parts: &mut Parts<'_>, now: i64, outcome: &mut Outcome) {
+    for part in parts {
+        let (terms, cost) = (part.terms, part.cost);
+        let reading = part.counter(record).charge_and_read(&terms, cost, now);
+        outcome.limits.push(part.state(reading));
+    }
 }
 
 fn hold(

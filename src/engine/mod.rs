@@ -143,7 +143,7 @@ impl Engine {
     /// The number of the last reset of a main account's usage; 0: none. None: there is no such main account.
     #[must_use]
     pub fn last_reset(&self, main: &str) -> Option<u64> {
-        self.shards.with_main(main, |record| record.last_reset)
+        self.shards.with_main(main, |record| record.last_reset())
     }
 
     /// Allow or deny; all of it or nothing.
@@ -288,7 +288,7 @@ impl Engine {
         self.shards.with_main(main, |record| {
             self.catch_up(record, &mut snapshot);
             record.keep_up(&snapshot);
-            record.last_reset = record.last_reset.max(number);
+            record.note_reset(number);
             usage::reset(record, &snapshot, what)
         })
     }

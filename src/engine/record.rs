@@ -23,21 +23,16 @@ pub(crate) struct Record {
     pub created_at: i64,
     /// The latest time the record has seen: time never runs backwards in it.
     pub seen: i64,
-    /// The number of the last reset of usage that was done to it; 0: none.
-    pub last_reset: u64,
     /// The cached tier holds while `now < tier_until`, under `generation`.
     tier_until: i64,
-    generation: u64,
-    tier: u16,
-    pub suspended: bool,
+    generation: u32,
+    tier: u8,
     /// Made by a decision or by stored usage: nobody has told the engine of such an account.
     pub stranger: bool,
     /// Changed since it was last handed to the store.
     pub dirty: bool,
     /// Stands in its shard's list of dirty records.
     pub queued: bool,
-    /// The parts of its stored form, where that is split.
-    pub stored_parts: Option<Box<Parts>>,
     facts: Option<Box<Facts>>,
     pub counters: Counters,
     pub reservations: Option<Box<Reservations>>,
@@ -46,11 +41,29 @@ pub(crate) struct Record {
 /// What most accounts have nothing of.
 #[derive(Debug, Default)]
 struct Facts {
+    suspended: bool,
+    /// The parts of its stored form, where that is split.
+    stored_parts: Option<Box<Parts>>,
+    /// The number of the last reset of usage that was done to it; 0: none.
+    last_reset: u64,
     floor: Option<PolicyId>,
     pin: Option<Pin>,
     payments: Arc<Timeline>,
     overrides: Vec<Override>,
     subs: HashMap<AccountId, SubFacts, RandomState>,
+}
+
+impl Facts {
+    fn is_plain(&self) -> bool {
+        !self.suspended
+            && self.stored_parts.is_none()
+            && self.last_reset == 0
+            && self.floor.is_none()
+            && self.pin.is_none()
+            && self.payments.events() == 0
+            && self.overrides.is_empty()
+            && self.subs.is_empty()
+    }
 }
 
 impl Record {
@@ -59,15 +72,12 @@ impl Record {
             id,
             created_at,
             seen: i64::MIN,
-            last_reset: 0,
             tier_until: i64::MIN,
             generation: 0,
             tier: 0,
-            suspended: false,
             stranger: true,
             dirty: false,
             queued: false,
-            stored_parts: None,
             facts: None,
             counters: Counters::default(),
             reservations: None,
@@ -76,18 +86,39 @@ impl Record {
 
     pub fn set_facts(&mut self, facts: MainFacts) {
         self.created_at = facts.created_at_ms;
-        self.suspended = facts.suspended;
         self.stranger = false;
         self.tier_until = i64::MIN;
-        let subs = self.facts.take().map(|old| old.subs).unwrap_or_default();
-        let plain = facts.floor.is_none()
-            && facts.pin.is_none()
-            && facts.payments.events() == 0
-            && facts.overrides.is_empty()
-            && subs.is_empty();
-        if !plain {
-            let MainFacts { floor, pin, payments, overrides, .. } = facts;
-            self.facts = Some(Box::new(Facts { floor, pin, payments, overrides, subs }));
+        let MainFacts { floor, pin, payments, overrides, suspended, .. } = facts;
+        let before = self.facts.take().map(|before| *before).unwrap_or_default();
+        let facts = Facts { suspended, floor, pin, payments, overrides, ..before };
+        self.facts = (!facts.is_plain()).then(|| Box::new(facts));
+    }
+
+    pub fn suspended(&self) -> bool {
+        self.facts.as_deref().is_some_and(|facts| facts.suspended)
+    }
+
+    pub fn has_stored_parts(&self) -> bool {
+        self.facts.as_deref().is_some_and(|facts| facts.stored_parts.is_some())
+    }
+
+    pub fn take_stored_parts(&mut self) -> Option<Box<Parts>> {
+        self.facts.as_deref_mut()?.stored_parts.take()
+    }
+
+    pub fn stored_parts_mut(&mut self) -> &mut Option<Box<Parts>> {
+        &mut self.facts.get_or_insert_default().stored_parts
+    }
+
+    /// The number of the last reset of usage that was done to it; 0: none.
+    pub fn last_reset(&self) -> u64 {
+        self.facts.as_deref().map_or(0, |facts| facts.last_reset)
+    }
+
+    /// Resets up to this number were done to it.
+    pub fn note_reset(&mut self, number: u64) {
+        if number > self.last_reset() {
+            self.facts.get_or_insert_default().last_reset = number;
         }
     }
 
@@ -217,7 +248,7 @@ impl Record {
         if now >= self.tier_until {
             let standing = self.standing(snapshot, now);
             // The validator bounds tiers at 64.
-            self.tier = standing.effective as u16;
+            self.tier = standing.effective as u8;
             self.tier_until = standing.until_ms;
         }
         usize::from(self.tier)
@@ -240,6 +271,13 @@ impl Record {
     /// What is in force for one of the main account's limits.
     #[inline]
     pub fn terms(&self, snapshot: &Snapshot, limit: &CompiledLimit, tier: usize, now: i64) -> Terms {
+        if self.facts.is_none() && snapshot.clamps.lower_nothing() {
+            return limit.terms[tier];
+        }
+        self.special_terms(snapshot, limit, tier, now)
+    }
+
+    fn special_terms(&self, snapshot: &Snapshot, limit: &CompiledLimit, tier: usize, now: i64) -> Terms {
         let mut quota = limit.quotas[tier];
         if let Some(facts) = self.facts.as_deref()
             && let Some(set) = facts.overrides.iter().find(|o| overrides(o, limit) && o.active(now))

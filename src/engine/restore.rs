@@ -107,7 +107,7 @@ impl<'e> Restorer<'e> {
         } else if self
             .engine
             .shards
-            .with_main(account, |record| stored::note_part(&mut record.stored_parts, key))
+            .with_main(account, |record| stored::note_part(record.stored_parts_mut(), key))
             .is_none()
         {
             self.unwanted.push(key.to_vec());
@@ -142,7 +142,7 @@ impl<'e> Restorer<'e> {
         if next != chunks || usage.add_counters(&counters).is_none() {
             self.report.damaged += 1;
             // What is used from now on replaces all of it.
-            self.engine.shards.with_main(&account, |record| record.stored_parts = usage.parts);
+            self.engine.shards.with_main(&account, |record| *record.stored_parts_mut() = usage.parts);
             return;
         }
         if let Some(table) = &mut usage.reservations {
@@ -184,8 +184,10 @@ impl<'e> Restorer<'e> {
 impl Record {
     fn take_usage(&mut self, usage: Usage) {
         self.seen = self.seen.max(usage.seen);
-        self.last_reset = self.last_reset.max(usage.last_reset);
-        self.stored_parts = usage.parts;
+        self.note_reset(usage.last_reset);
+        if self.has_stored_parts() || usage.parts.is_some() {
+            *self.stored_parts_mut() = usage.parts;
+        }
         for (key, counter) in usage.counters {
             if self.owner_lives(key.owner) && self.counters.position(key, 0).is_none() {
                 self.counters.reserve(1);

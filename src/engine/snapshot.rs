@@ -2,10 +2,12 @@
 
 use super::clamps::Clamps;
 use super::identities::{Identities, offset_of};
+use super::record::terms_of;
 use crate::domain::account::{Clamp, LimitKey, Shape};
 use crate::domain::ids::PolicyId;
-use crate::domain::policy::{Group, Limit, Policy, REQUESTS, Rule, Share, TOKENS};
+use crate::domain::policy::{Algorithm, Group, Limit, Policy, REQUESTS, Rule, Share, TOKENS};
 use crate::domain::quantity::Quota;
+use crate::limits::Terms;
 use compact_str::CompactString;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
@@ -17,7 +19,7 @@ pub struct Snapshot {
     /// The revision that is active; 0 before the first.
     pub revision: u64,
     /// Raised by every swap.
-    pub(crate) generation: u64,
+    pub(crate) generation: u32,
     pub policy: Arc<Policy>,
     pub(crate) clamps: Clamps,
     compiled: Arc<Compiled>,
@@ -49,6 +51,8 @@ pub(crate) struct CompiledGroup {
 pub(crate) struct CompiledLimit {
     pub identity: u32,
     pub rule: Rule,
+    /// Whether the rule is a token bucket.
+    pub is_bucket: bool,
     pub unit: CostUnit,
     pub window_ms: i64,
     pub offset_ms: i64,
@@ -56,6 +60,8 @@ pub(crate) struct CompiledLimit {
     pub shape: Shape,
     pub quotas: Vec<Quota>,
     pub bursts: Option<Vec<u64>>,
+    /// What is in force under each tier, unless an override or a clamp says otherwise.
+    pub terms: Vec<Terms>,
 }
 
 /// Which part of a request's cost a limit takes.
@@ -104,9 +110,10 @@ impl Compiled {
             Rule::Rate { unit: TOKENS, window_ms, .. } => (CostUnit::Tokens, window_ms),
             Rule::Rate { unit, window_ms, .. } => (CostUnit::Other(policy.units[unit].id.clone()), window_ms),
         };
-        CompiledLimit {
+        let mut compiled = CompiledLimit {
             identity: self.identities.limit(policy, group, limit),
             rule: limit.rule,
+            is_bucket: matches!(limit.rule, Rule::Rate { algorithm: Algorithm::TokenBucket, .. }),
             unit,
             window_ms,
             offset_ms: offset_of(policy, limit),
@@ -114,19 +121,23 @@ impl Compiled {
             shape: Shape::of(policy, limit),
             quotas: limit.quotas.clone(),
             bursts: limit.bursts.clone(),
-        }
+            terms: Vec::new(),
+        };
+        compiled.terms =
+            limit.quotas.iter().enumerate().map(|(tier, &quota)| terms_of(&compiled, quota, tier)).collect();
+        compiled
     }
 }
 
 impl Snapshot {
-    pub(super) fn compile(revision: u64, generation: u64, policy: Arc<Policy>, before: &Identities) -> Self {
+    pub(super) fn compile(revision: u64, generation: u32, policy: Arc<Policy>, before: &Identities) -> Self {
         let identities = before.activate(&policy);
         let compiled = Arc::new(Compiled::new(&policy, identities));
         Self { revision, generation, policy, clamps: Clamps::default(), compiled }
     }
 
     /// The same policy with other clamps: nothing else is built anew.
-    pub(super) fn with_clamps(&self, generation: u64, mut clamps: Clamps) -> Self {
+    pub(super) fn with_clamps(&self, generation: u32, mut clamps: Clamps) -> Self {
         clamps.settle(self.compiled.groups.iter().flat_map(|group| &group.limits));
         Self {
             revision: self.revision,

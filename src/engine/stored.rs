@@ -61,9 +61,10 @@ fn whole(record: &Record) -> Vec<u8> {
 }
 
 fn replace_by_whole(record: &mut Record, value: Vec<u8>) -> Group {
+    let old = record.take_stored_parts();
     let id = record.id.as_str().as_bytes();
     let mut group = vec![(id.to_vec(), Some(value))];
-    if let Some(old) = record.stored_parts.take() {
+    if let Some(old) = old {
         group.extend((0..old.chunks).map(|chunk| (part_key(id, CHUNK, chunk), None)));
         group.extend(old.buckets.iter().map(|&bucket| (part_key(id, BUCKET, bucket), None)));
     }
@@ -75,8 +76,8 @@ fn replace_by_whole(record: &mut Record, value: Vec<u8>) -> Group {
 
 fn split(record: &mut Record) -> Group {
     let id = record.id.as_str().as_bytes().to_vec();
-    let was_whole = record.stored_parts.is_none();
-    let mut parts = record.stored_parts.take().map(|parts| *parts).unwrap_or_default();
+    let was_whole = !record.has_stored_parts();
+    let mut parts = record.take_stored_parts().map(|parts| *parts).unwrap_or_default();
     let mut counters = Writer::with_capacity(PART_BYTES);
     write_counters(&mut counters, &record.counters);
     let counters = counters.finish();
@@ -115,7 +116,7 @@ fn split(record: &mut Record) -> Group {
         };
         group.extend(stored.map(|value| (part_key(&id, BUCKET, bucket), value)));
     }
-    record.stored_parts = Some(Box::new(parts));
+    *record.stored_parts_mut() = Some(Box::new(parts));
     group
 }
 
@@ -126,7 +127,7 @@ pub(super) fn put_back(record: &mut Record, group: &Group) {
         reservations.touch_all();
     }
     for (key, _) in group.iter().filter(|(_, value)| value.is_none()) {
-        note_part(&mut record.stored_parts, key);
+        note_part(record.stored_parts_mut(), key);
     }
 }
 
@@ -146,7 +147,7 @@ fn write_times(to: &mut Writer, record: &Record) {
     to.signed(record.created_at);
     to.signed(record.seen);
     to.unsigned(u128::from(record.reservations.as_ref().map_or(0, |reservations| reservations.last_number() + 1)));
-    to.unsigned(u128::from(record.last_reset));
+    to.unsigned(u128::from(record.last_reset()));
 }
 
 fn part_key(id: &[u8], kind: u8, number: u32) -> Vec<u8> {

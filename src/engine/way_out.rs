@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::answer::{Decision, LimitState, Reason, Scope};
-use super::decide::{Asker, is_bucket};
+use super::decide::Asker;
 use super::record::{Record, caps, terms_of};
 use super::request::Request;
 use super::snapshot::{CompiledLimit, Snapshot};
@@ -153,7 +153,7 @@ fn room(limit: &CompiledLimit, terms: &Terms) -> u128 {
     match terms.quota {
         Quota::Blocked => 0,
         Quota::Unlimited => u128::MAX,
-        Quota::Units(_) if is_bucket(limit.rule) => terms.burst,
+        Quota::Units(_) if limit.is_bucket => terms.burst,
         Quota::Units(quota) => u128::from(quota),
     }
 }

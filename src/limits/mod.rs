@@ -3,6 +3,7 @@
 //! Owns: what one counter remembers and how it is charged, given back and read. A closed enum, no trait, no clock.
 //! Deliberately absent: where quotas come from (`policy`), which counters a request touches (`engine`).
 
+mod amounts;
 pub mod concurrency;
 pub mod fixed_window;
 pub mod sliding_window;
@@ -104,6 +105,17 @@ impl Counter {
             }
             Self::Concurrency(_) => Mark::Open,
         }
+    }
+
+    /// [`Self::charge`], then [`Self::read`].
+    #[inline]
+    pub fn charge_and_read(&mut self, terms: &Terms, cost: u64, now: i64) -> Reading {
+        if let Self::SlidingWindow(state) = self {
+            state.charge(terms, cost, now);
+            return state.reading(terms, now);
+        }
+        self.charge(terms, cost, now);
+        self.read(terms, now)
     }
 
     /// Gives back `amount` units of the charge at `mark`, as far as it still counts.

@@ -1,11 +1,11 @@
 //! A window of sixty slots that slides by one slot at a time.
 //!
 //! Kept as the newest slot seen, a bit for each of the sixty slots that holds usage, and the amounts of just those
-//! slots, oldest first. Amounts are 32 bits wide until one does not fit.
+//! slots, oldest first.
 
+use super::amounts::Amounts;
 use super::{Reading, Terms};
 use crate::fault::Fault;
-use smallvec::SmallVec;
 
 const SLOTS: i64 = 60;
 const MASK: u64 = (1 << SLOTS) - 1;
@@ -19,34 +19,11 @@ pub struct SlidingWindow {
     amounts: Amounts,
 }
 
-/// One amount for each set bit, oldest first, and their sum.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Amounts {
-    Narrow { list: SmallVec<[u32; 8]>, total: u64 },
-    Wide(Box<WideAmounts>),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct WideAmounts {
-    list: Vec<u128>,
-    total: u128,
-}
-
-impl Default for Amounts {
-    fn default() -> Self {
-        Self::Narrow { list: SmallVec::new(), total: 0 }
-    }
-}
-
 impl SlidingWindow {
     /// (newest slot, occupied bits, amounts oldest first).
-    #[must_use]
-    pub fn parts(&self) -> (i64, u64, Vec<u128>) {
-        let list = match &self.amounts {
-            Amounts::Narrow { list, .. } => list.iter().map(|&amount| u128::from(amount)).collect(),
-            Amounts::Wide(wide) => wide.list.clone(),
-        };
-        (self.newest, self.occupied, list)
+    pub fn parts(&self) -> (i64, u64, impl Iterator<Item = u128>) {
+        let amounts = (0..self.occupied.count_ones() as usize).map(|position| self.amounts.get(position));
+        (self.newest, self.occupied, amounts)
     }
 
     /// None: the parts do not fit together.
@@ -55,26 +32,20 @@ impl SlidingWindow {
         if occupied & !MASK != 0 || occupied.count_ones() as usize != amounts.len() || amounts.contains(&0) {
             return None;
         }
-        let total = amounts.iter().try_fold(0u128, |sum, &amount| sum.checked_add(amount))?;
-        let narrow: Option<SmallVec<[u32; 8]>> = amounts.iter().map(|&amount| u32::try_from(amount).ok()).collect();
-        let amounts = match narrow {
-            Some(list) => Amounts::Narrow { list, total: u64::try_from(total).ok()? },
-            None => Amounts::Wide(Box::new(WideAmounts { list: amounts.to_vec(), total })),
-        };
-        Some(Self { newest, occupied, amounts })
+        Some(Self { newest, occupied, amounts: Amounts::of(amounts)? })
     }
 
     #[inline]
     pub(super) fn used(&mut self, terms: &Terms, now: i64) -> u128 {
         self.bring(terms, now);
-        self.total()
+        self.amounts.total()
     }
 
     #[inline]
     pub(super) fn charge(&mut self, terms: &Terms, cost: u64, now: i64) -> i64 {
         self.bring(terms, now);
         if cost > 0 {
-            self.amounts.add_to_newest(cost, self.occupied & 1 == 1);
+            self.amounts.add_to_newest(cost, self.occupied);
             self.occupied |= 1;
         }
         self.newest
@@ -94,12 +65,18 @@ impl SlidingWindow {
 
     #[inline]
     pub(super) fn read(&mut self, terms: &Terms, now: i64) -> Reading {
-        let used = self.used(terms, now);
+        self.bring(terms, now);
+        self.reading(terms, now)
+    }
+
+    /// How it stands at `now`, which it was brought to.
+    #[inline]
+    pub(super) fn reading(&self, terms: &Terms, now: i64) -> Reading {
         let reset = match self.occupied {
             0 => 0,
             bits => leaves_at(terms, self.newest - i64::from(bits.trailing_zeros())) - now,
         };
-        Reading { used, reset_after_ms: Some(reset) }
+        Reading { used: self.amounts.total(), reset_after_ms: Some(reset) }
     }
 
     /// Time until usage is at most `room`, in milliseconds.
@@ -152,93 +129,6 @@ impl SlidingWindow {
         if Fault::SlotTooFew.chosen() && self.occupied >> (SLOTS - 1) == 1 {
             self.occupied &= MASK >> 1;
             self.amounts.drop_oldest(1);
-        }
-    }
-
-    #[inline]
-    fn total(&self) -> u128 {
-        match &self.amounts {
-            Amounts::Narrow { total, .. } => u128::from(*total),
-            Amounts::Wide(wide) => wide.total,
-        }
-    }
-}
-
-impl Amounts {
-    #[inline]
-    fn add_to_newest(&mut self, cost: u64, newest_is_occupied: bool) {
-        if let Self::Narrow { list, total } = self {
-            let before = if newest_is_occupied { list.last().copied().unwrap_or(0) } else { 0 };
-            if let Ok(sum) = u32::try_from(u64::from(before).saturating_add(cost)) {
-                match list.last_mut() {
-                    Some(last) if newest_is_occupied => *last = sum,
-                    _ => list.push(sum),
-                }
-                *total += cost;
-                return;
-            }
-        }
-        let wide = self.widen();
-        wide.total += u128::from(cost);
-        match wide.list.last_mut() {
-            Some(last) if newest_is_occupied => *last += u128::from(cost),
-            _ => wide.list.push(u128::from(cost)),
-        }
-    }
-
-    /// True: the slot is empty now and its amount is gone from the list.
-    fn take_from(&mut self, position: usize, amount: u64) -> bool {
-        match self {
-            Self::Narrow { list, total } => {
-                let taken = u64::from(list[position]).min(amount);
-                *total -= taken;
-                // `taken` is at most the amount, so it fits.
-                list[position] -= taken as u32;
-                let empty = list[position] == 0;
-                if empty {
-                    list.remove(position);
-                }
-                empty
-            }
-            Self::Wide(wide) => {
-                let taken = wide.list[position].min(u128::from(amount));
-                wide.total -= taken;
-                wide.list[position] -= taken;
-                let empty = wide.list[position] == 0;
-                if empty {
-                    wide.list.remove(position);
-                }
-                empty
-            }
-        }
-    }
-
-    fn drop_oldest(&mut self, count: usize) {
-        match self {
-            Self::Narrow { list, total } => {
-                *total -= list.drain(..count).map(u64::from).sum::<u64>();
-            }
-            Self::Wide(wide) => {
-                wide.total -= wide.list.drain(..count).sum::<u128>();
-            }
-        }
-    }
-
-    fn get(&self, position: usize) -> u128 {
-        match self {
-            Self::Narrow { list, .. } => u128::from(list[position]),
-            Self::Wide(wide) => wide.list[position],
-        }
-    }
-
-    fn widen(&mut self) -> &mut WideAmounts {
-        if let Self::Narrow { list, total } = self {
-            let wide = WideAmounts { list: list.iter().map(|&a| u128::from(a)).collect(), total: u128::from(*total) };
-            *self = Self::Wide(Box::new(wide));
-        }
-        match self {
-            Self::Wide(wide) => wide,
-            Self::Narrow { .. } => unreachable!("widened just above"),
         }
     }
 }
@@ -308,9 +198,9 @@ mod tests {
 
         window.give_back(&terms, first, 4, 1_000);
 
-        assert_eq!(window.parts().2, [1, 3]);
+        assert!(window.parts().2.eq([1, 3]));
         window.give_back(&terms, first, 1, 1_000);
-        assert_eq!(window.parts().2, [3]);
+        assert!(window.parts().2.eq([3]));
         assert_eq!(window.used(&terms, 60_000), 3);
     }
 
@@ -321,9 +211,40 @@ mod tests {
         window.charge(&terms, 5, 0);
         window.charge(&terms, 1 << 40, 30_000);
         let (newest, occupied, amounts) = window.parts();
+        let amounts: Vec<_> = amounts.collect();
 
-        assert_eq!(SlidingWindow::from_parts(newest, occupied, &amounts), Some(window));
+        assert_eq!(SlidingWindow::from_parts(newest, occupied, &amounts), Some(window.clone()));
         assert_eq!(SlidingWindow::from_parts(newest, occupied | 2, &amounts), None);
         assert_eq!(SlidingWindow::from_parts(newest, 1 << 63, &[1]), None);
+    }
+
+    /// Amounts that each kind of list holds, and that make one kind follow the other, against a plain list.
+    #[test]
+    fn every_width_charges_gives_back_and_forgets_alike() {
+        let terms = terms(60_000);
+        for (step, amount) in [(1_000, 3), (7_000, 60_000), (1_000, 70_000), (3_000, 1 << 31), (61_000, 9)] {
+            let mut window = SlidingWindow::default();
+            let mut charges: Vec<(i64, u64)> = Vec::new();
+            for n in 0..200_i64 {
+                let now = n * step;
+                let slot = window.charge(&terms, amount + n as u64 % 3, now);
+                charges.push((slot, amount + n as u64 % 3));
+                if n % 5 == 0 {
+                    let (slot, charged) = charges[n as usize / 2];
+                    window.give_back(&terms, slot, charged, now);
+                    let current = window.newest;
+                    if slot > current - SLOTS {
+                        charges[n as usize / 2].1 = 0;
+                    }
+                }
+                let counts = charges.iter().filter(|(slot, amount)| *slot > window.newest - SLOTS && *amount > 0);
+                let used: u128 = counts.map(|&(_, amount)| u128::from(amount)).sum();
+                assert_eq!(window.used(&terms, now), used, "{amount} each {step} ms, charge {n}");
+                let (newest, occupied, amounts) = window.parts();
+                let amounts: Vec<_> = amounts.collect();
+                let mut again = SlidingWindow::from_parts(newest, occupied, &amounts).unwrap();
+                assert_eq!(again.read(&terms, now), window.read(&terms, now));
+            }
+        }
     }
 }

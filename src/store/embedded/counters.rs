@@ -51,11 +51,13 @@ impl Counters {
         })
     }
 
-    pub(crate) fn put_groups(&self, groups: Vec<CounterGroup>) -> Result<(), StoreError> {
+    pub(crate) fn put_groups(&self, mut groups: Vec<CounterGroup>) -> Result<(), StoreError> {
         let values = groups.iter().flatten().filter_map(|(_, value)| value.as_ref());
         if let Some(value) = values.clone().find(|value| value.len() > MAX_COUNTER_BYTES) {
             return Err(StoreError::TooLarge { bytes: value.len(), most: MAX_COUNTER_BYTES });
         }
+        // Neighbours are in the same leaf, which is at hand then.
+        groups.sort_unstable_by(|one, other| one.first().map(|(key, _)| key).cmp(&other.first().map(|(key, _)| key)));
         guarded("the counters", || {
             for group in groups {
                 match &group[..] {
