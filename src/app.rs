@@ -12,7 +12,7 @@ use crate::services::boot::{self, BootReport};
 use crate::services::flush::Flusher;
 use crate::services::policies::{self, NewRevision, Source, Warnings};
 use crate::services::seal::Seal;
-use crate::services::{Context, Error, Services, follow};
+use crate::services::{Context, Error, Services, follow_with_keys};
 use crate::store::embedded::{self, EmbeddedStore, StartReport};
 use crate::store::{AdminStore, CounterStore, StoreError};
 use actix_web::dev::ServerHandle;
@@ -37,8 +37,8 @@ const DRAIN_GRACE: Duration = Duration::from_millis(50);
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     #[error(
-        "refusing to listen on `{0}`: there are no credentials yet, so whoever reaches the port could change every \
-         limit; listen on a loopback address such as 127.0.0.1"
+        "refusing to listen on `{0}`: there is no TLS yet, so credentials could be read on the way, and without any \
+         whoever reaches the port could change every limit; listen on a loopback address such as 127.0.0.1"
     )]
     NotLoopback(SocketAddr),
     #[error("cannot listen on `{address}`: {why}")]
@@ -122,10 +122,12 @@ impl App {
         engine.drop_ended_clamps(clock.now_ms());
 
         // ORDER: the engine follows before the first commit.
-        let following = follow(&store, &engine);
+        let keyring = boot::keyring(&*store).map_err(AppError::Boot)?;
+        let following = follow_with_keys(&store, &engine, &keyring);
         let admin: Arc<dyn AdminStore> = store.clone();
         let seal = Seal::new(&seal_key::load(config.seal_key.as_deref(), &config.data)?);
-        let services = Services::new(admin, Arc::clone(&engine), Ids::from_system()).with_seal(seal);
+        let services = Services::new(admin, Arc::clone(&engine), Ids::from_system());
+        let services = services.with_seal(seal).with_keyring(keyring);
         warn_of_sealed(&services)?;
         if let Some(ClockBehind { behind_ms }) = behind {
             tracing::warn!(behind_ms, dropped = boot.usage.dropped, "the clock was accepted: later usage is dropped");
@@ -178,9 +180,14 @@ impl Parts {
         upkeep.abort();
         notices.abort();
         // ORDER: usage is final once nothing is answered any more, and is written before the store is closed.
-        actix_web::rt::task::spawn_blocking(move || flusher.stop().and_then(|()| store.close()))
-            .await
-            .map_err(io::Error::other)??;
+        let stop = move || {
+            // A full disk keeps nobody from stopping: what is lost is when keys were last used.
+            if let Err(error) = state.write_uses() {
+                tracing::warn!(%error, "it is not written when keys were last used");
+            }
+            flusher.stop().and_then(|()| store.close())
+        };
+        actix_web::rt::task::spawn_blocking(stop).await.map_err(io::Error::other)??;
         tracing::info!("stopped");
         Ok(())
     }

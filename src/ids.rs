@@ -13,6 +13,7 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 pub enum IdKind {
     Override,
     Clamp,
+    ApiKey,
 }
 
 impl IdKind {
@@ -21,6 +22,7 @@ impl IdKind {
         match self {
             Self::Override => "ov_",
             Self::Clamp => "cl_",
+            Self::ApiKey => "key_",
         }
     }
 }

@@ -94,3 +94,27 @@ fn the_count_sees_what_a_reservation_allocates() {
 
     assert!(made > 0);
 }
+
+#[cfg(feature = "server")]
+#[test]
+fn a_key_is_checked_without_allocating() {
+    use quotagate::ids::Ids;
+    use quotagate::services::api_keys::{self, NewKey, Scope};
+    use quotagate::services::{Context, boot};
+    use quotagate::store::embedded::{EmbeddedStore, Options};
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let store = std::sync::Arc::new(EmbeddedStore::open(folder.path(), Options::default()).expect("it opens").0);
+    let services = boot::without_accounts(store.clone(), Ids::seeded(1));
+    let new = NewKey { name: None, scopes: vec![Scope::Admin], account: None, expires_at_ms: None };
+    let made = api_keys::create(&services, &Context::system(1_000), &new).expect("a key is made").value;
+    let secret = made.secret.expect("its secret is told");
+    let keyring = boot::keyring(&*store).expect("the keys are read");
+    let wrong = format!("{}0", &secret.expose()[..36]);
+    let check = |now| (keyring.authenticate(secret.expose(), now).is_ok(), keyring.authenticate(&wrong, now).is_ok());
+    assert_eq!(check(1_000), (true, false));
+
+    let made = allocations(|| (0..100).for_each(|minute| _ = check(minute * 60_000)));
+
+    assert_eq!(made, 0);
+    store.close().expect("it closes");
+}

@@ -8,6 +8,7 @@ mod billing_source;
 mod data;
 mod import;
 mod input;
+mod key;
 mod openapi;
 mod policy;
 mod restore;
@@ -48,6 +49,7 @@ enum Command {
     Backup(backup::Args),
     Restore(restore::Args),
     BillingSource(billing_source::Args),
+    Key(key::Args),
 }
 
 /// Why a command did not end well. What is wrong with a document has been printed by then.
@@ -87,6 +89,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Backup(args) => backup::run(&args, &mut streams),
         Command::Restore(args) => restore::run(&args, &mut streams),
         Command::BillingSource(args) => billing_source::run(&args, &mut streams),
+        Command::Key(args) => key::run(&args, &mut streams),
     };
     // What was printed before a failure is still an answer.
     let done = done.and(out.flush().map_err(Failure::Output));

@@ -32,7 +32,7 @@ pub use answer::{
 };
 pub use ending::Change;
 pub use explain::{Explanation, LimitExplained, Outcome as SourceOutcome, Source, SourceKind};
-pub use handle::Handle;
+pub use handle::{Handle, InvalidHandle};
 pub use identities::{Identities, IdentitiesRecord};
 pub use request::{Amounts, Costs, Request, Reserve};
 pub use reservations::How;

@@ -1,6 +1,6 @@
 //! One line for each control-plane request: who asked for what, how it ended, how long it took. No bodies, no headers.
 
-use super::request_id::RequestId;
+use super::access::Passed;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::{Error, HttpMessage};
@@ -16,7 +16,8 @@ struct Begun(Instant);
 impl RootSpanBuilder for AccessLog {
     fn on_request_start(request: &ServiceRequest) -> Span {
         request.extensions_mut().insert(Begun(Instant::now()));
-        let id = request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned()).unwrap_or_default();
+        let passed = |passed: &Passed| passed.id.as_str().to_owned();
+        let id = request.extensions().get::<Passed>().map(passed).unwrap_or_default();
         tracing::info_span!("request", request_id = %id, method = %request.method(), path = %request.path())
     }
 

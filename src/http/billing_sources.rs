@@ -288,7 +288,7 @@ pub(crate) async fn enable(source: Path<SourceId>, change: Change<Reason>) -> Re
 }
 
 /// What holds a secret is kept nowhere on the way.
-fn private(mut response: HttpResponse) -> HttpResponse {
+pub(super) fn private(mut response: HttpResponse) -> HttpResponse {
     use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

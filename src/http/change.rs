@@ -1,13 +1,13 @@
 //! What a control-plane change is made of: a body, and everything about the request that is not its body.
 
+use super::access::{self, Passed};
 use super::body::{self, JsonBytes};
 use super::idempotency::{self, Held};
 use super::problem::Problem;
 use super::query;
-use super::request_id::RequestId;
 use super::state::State;
 use super::tags;
-use crate::services::{self, ActorKind, Context, Origin, Services};
+use crate::services::{self, Context, Origin, Services};
 use actix_web::dev::Payload;
 use actix_web::web::{Bytes, Data, block};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
@@ -17,9 +17,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use utoipa::IntoParams;
-
-/// Who acts as long as there are no credentials: whoever reaches the loopback address.
-const ACTOR: &str = "loopback";
 
 /// A change with a JSON body.
 pub(crate) struct Change<T> {
@@ -118,12 +115,13 @@ impl Act {
 
     fn of(request: &HttpRequest, query: &ChangeQuery, body: &[u8]) -> Result<Self, Problem> {
         let state = state(request)?;
-        let idempotency = idempotency::read(request, ACTOR, body)?;
+        let caller = access::caller(request)?;
+        let idempotency = idempotency::read(request, caller.actor(), body)?;
         let held = idempotency.as_ref().map(|asked| state.in_flight_keys.hold(&asked.key)).transpose()?;
         let context = Context {
             now: state.clock.now_ms(),
-            actor: ACTOR.to_owned(),
-            actor_kind: ActorKind::Console,
+            actor: caller.actor().to_owned(),
+            actor_kind: caller.kind(),
             origin: origin(request),
             if_match: tags::if_match(request.headers())?,
             idempotency,
@@ -134,7 +132,7 @@ impl Act {
 }
 
 pub(crate) fn origin(request: &HttpRequest) -> Origin {
-    let request_id = request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned());
+    let request_id = request.extensions().get::<Passed>().map(|passed| passed.id.as_str().to_owned());
     Origin { address: request.peer_addr().map(|address| address.ip().to_string()), request_id }
 }
 

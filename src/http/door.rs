@@ -1,6 +1,6 @@
 //! Who is let in, told by the head of a request alone.
 //!
-//! There are no credentials, so whoever reaches the port may do everything. Pages in a browser on this machine can reach
+//! Until there is a credential whoever reaches the port may do everything. Pages in a browser on this machine can reach
 //! it too: one whose host name was pointed at a loopback address (it sends its own name as `Host`), or any page that posts
 //! across origins (its browser sends `Origin`). Both are refused here.
 

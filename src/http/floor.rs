@@ -1,5 +1,6 @@
 //! What every request passes: its name, its errors in one form, and a net under handlers that panic.
 
+use super::access::{self, Passed};
 use super::body;
 use super::door;
 use super::problem::{Code, Problem};
@@ -26,14 +27,20 @@ where
     B: MessageBody + 'static,
 {
     let id = RequestId::of(request.headers());
-    request.extensions_mut().insert(id.clone());
     let state = request.app_data::<Data<State>>().cloned();
     if request.method() == Method::HEAD {
         // The same answer; that its body is not sent is seen to where answers are written.
         request.head_mut().method = Method::GET;
     }
-    let let_in = match door::check(&request) {
-        Ok(()) => Ok(AssertUnwindSafe(service.call(request)).catch_unwind()),
+    let checked = door::check(&request).and_then(|()| match &state {
+        Some(state) => access::check(&request, state),
+        None => Err(Problem::internal(&"the server has no state")),
+    });
+    let let_in = match checked {
+        Ok(caller) => {
+            request.extensions_mut().insert(Passed::new(id.clone(), caller));
+            Ok(AssertUnwindSafe(service.call(request)).catch_unwind())
+        }
         Err(problem) => Err((request, problem)),
     };
     async move {

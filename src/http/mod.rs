@@ -2,13 +2,15 @@
 //!
 //! Owns routes, wire types beside their handlers, problems, the OpenAPI document and Swagger UI. Deliberately absent:
 //! what a request means (the engine and the services), any decision of its own, reading the clock more than once a
-//! request.
+//! request (the guard reads it for itself).
 //!
 //! Reading order: [`decisions`] (the hot path), `body` and `reply` (in and out), `problem` (errors), `change` (what a
-//! control-plane request is made of), `floor` (what every request passes), `openapi`, `server`.
+//! control-plane request is made of), `floor` (what every request passes), `access` (who may call what), `openapi`, `server`.
 
+mod access;
 mod access_log;
 mod accounts;
+mod api_keys;
 mod audit;
 mod billing_sources;
 pub(crate) mod body;

@@ -1,5 +1,6 @@
 //! The OpenAPI document: the routes' own words, and what they have in common added to each.
 
+use super::access::{self, Access, Reach};
 use super::problem::{Body, Code, PROBLEM_JSON, Problem};
 use super::query::PageSize;
 use super::routes;
@@ -13,9 +14,13 @@ use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
 use utoipa::{OpenApi, ToSchema};
 use utoipa_actix_web::AppExt;
+
+/// The name of the one way to send a credential.
+const SCHEME: &str = "bearer";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -36,6 +41,7 @@ use utoipa_actix_web::AppExt;
         (name = "clamps", description = "Emergency ceilings. They only lower."),
         (name = "tiers", description = "Tiers of the active revision, with every quota; change one quota in one step."),
         (name = "policies", description = "Revisions of the policy: publish, read, activate."),
+        (name = "keys", description = "API keys: what machines present, with scopes, perhaps bound to one account."),
         (name = "audit", description = "Every change that was ever made, by whom and why."),
         (name = "server", description = "Health, metrics, and this document."),
     ),
@@ -51,13 +57,13 @@ pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = app.configure(routes::hot).configure(routes::control).split_for_parts().1;
     for item in document.paths.paths.values_mut() {
         for operation in operations(item) {
+            add_access(operation);
             add_common_responses(operation);
         }
     }
     let reads = document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with("/v1/"));
     reads.filter_map(|(_, item)| item.get.as_mut()).for_each(make_conditional);
-    // No credentials are asked for yet.
-    document.security = Some(Vec::new());
+    add_scheme(&mut document);
     drop_unused(&mut document);
     document
 }
@@ -91,6 +97,39 @@ pub fn json() -> String {
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
     methods.into_iter().filter_map(Option::as_mut)
+}
+
+/// How credentials are sent.
+fn add_scheme(document: &mut utoipa::openapi::OpenApi) {
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("qg_…")
+        .description(Some("An API key. None is needed as long as nobody made one."))
+        .build();
+    let schemes = &mut document.components.get_or_insert_default().security_schemes;
+    schemes.insert(SCHEME.to_owned(), RefOr::T(SecurityScheme::Http(scheme)));
+    document.security = Some(Vec::new());
+}
+
+/// Who may call it: the security scheme, `x-required` and a sentence.
+fn add_access(operation: &mut Operation) {
+    let Access::Scopes(scopes, reach) = access::of_operation(operation.operation_id.as_deref().unwrap_or_default())
+    else {
+        return;
+    };
+    let none: [&str; 0] = [];
+    // None is needed on a server where nobody made a key.
+    operation.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new(SCHEME, none)]);
+    let named: Vec<String> = scopes.iter().map(|scope| format!("`{}`", scope.as_str())).collect();
+    let bound = if reach == Reach::All { "; not for keys bound to an account" } else { "" };
+    let sentence = format!("Needs the scope {}{bound}.", named.join(" or "));
+    let description = operation.description.take().filter(|text| !text.is_empty());
+    operation.description =
+        Some(description.map_or_else(|| sentence.clone(), |text| format!("{}\n\n{sentence}", text.trim_end())));
+    let required: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+    // One only: they are written in no order of their own.
+    let value = json!({"scopes": required, "bound_keys": reach != Reach::All});
+    operation.extensions.get_or_insert_default().insert("x-required".to_owned(), value);
 }
 
 /// Error answers that follow from what an operation takes, and the form of those that it declares itself.
@@ -154,9 +193,12 @@ fn common(operation: &Operation) -> Vec<(StatusCode, &'static str)> {
     let in_path = takes(&ParameterIn::Path);
     let is_change = parameters.iter().any(|parameter| parameter.name == "validate_only");
     let is_kept = takes_header("If-Match") || takes_header("Idempotency-Key");
+    let needs_credential = operation.security.is_some();
     let is_plain = !has_body && parameters.is_empty();
     let add = [
         (true, StatusCode::BAD_REQUEST, "The request is not well formed, or its body is not JSON"),
+        (needs_credential, StatusCode::UNAUTHORIZED, "`unauthorized`: there is no valid credential"),
+        (needs_credential, StatusCode::FORBIDDEN, "`forbidden`: the credential does not allow this"),
         (in_path || is_change, StatusCode::NOT_FOUND, "What the path or the body names does not exist"),
         (is_change, StatusCode::CONFLICT, "Does not fit the present state; `code` says why"),
         (takes_header("If-Match"), StatusCode::PRECONDITION_FAILED, "It has moved on; `current_etag` is its tag now"),
@@ -200,6 +242,8 @@ fn is_usual(code: Code) -> bool {
         | Code::UnsupportedMediaType
         | Code::InvalidRequest
         | Code::InvalidSignature
+        | Code::Unauthorized
+        | Code::Forbidden
         | Code::PreconditionRequired
         | Code::Internal
         | Code::Busy => true,

@@ -44,6 +44,10 @@ codes! {
     InvalidHttp BAD_REQUEST "The request is not well formed",
     /// The delivery bears no signature of this source, or one of another time.
     InvalidSignature UNAUTHORIZED "Invalid signature",
+    /// There is no valid credential.
+    Unauthorized UNAUTHORIZED "Unauthorized",
+    /// The credential does not allow this.
+    Forbidden FORBIDDEN "Forbidden",
     /// A page of another origin asked for it.
     ForeignOrigin FORBIDDEN "Foreign origin",
     /// The billing source takes no deliveries for now.
@@ -223,9 +227,10 @@ pub(crate) struct Body {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        let headers = match code.status() {
-            StatusCode::SERVICE_UNAVAILABLE => vec![(header::RETRY_AFTER, HeaderValue::from_static("1"))],
-            StatusCode::UNAUTHORIZED => vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Signature"))],
+        let headers = match (code, code.status()) {
+            (_, StatusCode::SERVICE_UNAVAILABLE) => vec![(header::RETRY_AFTER, HeaderValue::from_static("1"))],
+            (Code::Unauthorized, _) => vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))],
+            (_, StatusCode::UNAUTHORIZED) => vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Signature"))],
             _ => Vec::new(),
         };
         Self(Box::new(Body {

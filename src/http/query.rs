@@ -1,5 +1,6 @@
 //! Reads: query parameters, pages of lists, one record.
 
+use super::access;
 use super::body::field_error;
 use super::problem::{FieldError, Place, Problem};
 use super::reply;
@@ -119,7 +120,9 @@ impl Read {
         Ok(read.await.map_err(|error| Problem::internal(&error))??)
     }
 
+    /// Errors: the guard has not asked who reads.
     fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        access::caller(request)?;
         let state = request.app_data::<Data<State>>().ok_or_else(|| Problem::internal(&"the server has no state"))?;
         Ok(Self { services: Arc::clone(&state.services), now: state.clock.now_ms() })
     }

@@ -10,7 +10,7 @@ use super::state::State;
 use super::wire::{LimitView, TtlMs, Units, limit_views, rfc3339};
 use crate::domain::ids::PolicyId;
 use crate::domain::quantity::Amount;
-use crate::engine::{Amounts, Change, EndError, Handle, ReservationView};
+use crate::engine::{Amounts, Change, EndError, Handle, InvalidHandle, ReservationView};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use compact_str::CompactString;
@@ -247,7 +247,11 @@ pub(crate) async fn renew(
 }
 
 fn handle(text: &str) -> Result<Handle, Problem> {
-    Handle::parse(text).map_err(|error| Problem::field(Place::Path, "/handle", "invalid_value", error))
+    Handle::parse(text).map_err(|error| not_a_handle(&error))
+}
+
+pub(super) fn not_a_handle(error: &InvalidHandle) -> Problem {
+    Problem::field(Place::Path, "/handle", "invalid_value", error)
 }
 
 fn end(state: &State, query: &ChangeQuery, handle: &Handle, change: Change<'_>) -> Result<HttpResponse, Problem> {

@@ -3,7 +3,9 @@
 use super::access_log::AccessLog;
 use super::paths;
 use super::problem::{Place, Problem};
-use super::{accounts, audit, caps, clamps, decisions, docs, health, help, overrides, policies, reservations};
+use super::{
+    accounts, api_keys, audit, caps, clamps, decisions, docs, health, help, overrides, policies, reservations,
+};
 use super::{billing_sources, eligibility, hooks, payments, reconcile};
 use super::{sub_accounts, tier, tiers, usage};
 use actix_web::error::PathError;
@@ -77,6 +79,12 @@ pub(super) fn control(routes: &mut ServiceConfig<'_>) {
         .service(tiers::list)
         .service(tiers::set_quota)
         .service(audit::list);
+    routes
+        .service(api_keys::create)
+        .service(api_keys::list)
+        .service(api_keys::read)
+        .service(api_keys::rotate)
+        .service(api_keys::revoke);
 }
 
 /// Everything that the server answers.

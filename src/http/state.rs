@@ -4,11 +4,14 @@ use super::metrics::Metrics;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::services::flush::Flusher;
-use crate::services::{self, Following, Services, due};
+use crate::services::{self, Following, Services, api_keys, due};
 use crate::store::embedded::EmbeddedStore;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+
+/// How often it is written down when keys were last used.
+const WRITE_USES_EVERY_MS: i64 = 15 * 60_000;
 
 pub struct State {
     pub(crate) engine: Arc<Engine>,
@@ -19,6 +22,7 @@ pub struct State {
     pub(crate) max_body_bytes: usize,
     pub(crate) traffic: Traffic,
     pub(crate) in_flight_keys: super::idempotency::InFlight,
+    uses_written_ms: AtomicI64,
 }
 
 /// What readiness and the metrics look at.
@@ -34,6 +38,7 @@ impl State {
     #[must_use]
     pub fn new(services: Arc<Services>, clock: Arc<Clock>, watched: Watched, max_body_bytes: usize) -> Self {
         Self {
+            uses_written_ms: AtomicI64::new(clock.now_ms()),
             engine: Arc::clone(services.engine()),
             services,
             clock,
@@ -90,7 +95,7 @@ impl State {
         self.watched.recorder.run_upkeep();
     }
 
-    /// Notices tiers that have changed by time alone. It blocks on the store.
+    /// Notices tiers that have changed by time alone, and writes now and then which keys were used. It blocks on the store.
     ///
     /// Errors: a record cannot be read or written; what is left is for the next time.
     pub fn notice(&self) -> Result<(), services::Error> {
@@ -98,8 +103,20 @@ impl State {
             return Ok(());
         }
         let now = self.clock.now_ms();
+        if now - self.uses_written_ms.load(Ordering::Relaxed) >= WRITE_USES_EVERY_MS {
+            self.write_uses()?;
+        }
         due::catch_up(&self.services, now)?;
         due::notice(&self.services, now, || self.metrics.tier_changes.increment(1))
+    }
+
+    /// Writes down when keys were last used. It blocks on the store.
+    ///
+    /// Errors: it cannot be written; it is tried again later.
+    pub fn write_uses(&self) -> Result<(), services::Error> {
+        let now = self.clock.now_ms();
+        self.uses_written_ms.store(now, Ordering::Relaxed);
+        api_keys::write_uses(&self.services, now)
     }
 
     #[must_use]

@@ -1,5 +1,6 @@
 //! The engine is derived: this builds it from the store, at the start.
 
+use super::api_keys::{self, Keyring};
 use super::facts::{self, Facts, facts_of};
 use super::payments;
 use super::policies::{read_active, read_identities, read_policy};
@@ -53,6 +54,13 @@ pub fn engine(
         tracing::warn!(accounts, most, "more accounts than the maximum: all are served, no others can be created");
     }
     Ok((Arc::new(engine), report))
+}
+
+/// The API keys as they are stored.
+///
+/// Errors: a record is damaged or does not make sense.
+pub fn keyring(store: &dyn AdminStore) -> Result<Arc<Keyring>, Error> {
+    api_keys::keyring(store).map(Arc::new)
 }
 
 /// Services for what no account and no policy has a part in, such as billing sources: their engine is empty.

@@ -1,5 +1,6 @@
 //! Every committed change reaches the engine here, as what its records mean now.
 
+use super::api_keys::{self, Keyring};
 use super::boot::{account_id, put};
 use super::facts::{self, read_facts};
 use super::policies::{read_active, read_policy};
@@ -17,9 +18,14 @@ use std::sync::{Arc, Weak};
 /// ORDER: close the store before letting go of it while changes may be on their way, or the last hold on it may be the
 /// one that its own committer takes here.
 pub fn follow(store: &Arc<EmbeddedStore>, engine: &Arc<Engine>) -> Following {
+    follow_with_keys(store, engine, &Arc::default())
+}
+
+/// The same, and tells the keyring too.
+pub fn follow_with_keys(store: &Arc<EmbeddedStore>, engine: &Arc<Engine>, keyring: &Arc<Keyring>) -> Following {
     let weak = Arc::downgrade(store);
     let store_of_follower: Weak<dyn AdminStore> = weak;
-    let follower = Follower::new(store_of_follower, Arc::clone(engine));
+    let follower = Follower::new(store_of_follower, Arc::clone(engine)).with_keyring(Arc::clone(keyring));
     let following = follower.following.clone();
     store.on_apply(Box::new(move |seq, change| follower.apply(seq, change)));
     following
@@ -42,13 +48,19 @@ pub struct Follower {
     /// Weak: the store owns the callback that owns this.
     store: Weak<dyn AdminStore>,
     engine: Arc<Engine>,
+    keyring: Arc<Keyring>,
     following: Following,
 }
 
 impl Follower {
     #[must_use]
     pub fn new(store: Weak<dyn AdminStore>, engine: Arc<Engine>) -> Self {
-        Self { store, engine, following: Following::default() }
+        Self { store, engine, keyring: Arc::default(), following: Following::default() }
+    }
+
+    #[must_use]
+    pub fn with_keyring(self, keyring: Arc<Keyring>) -> Self {
+        Self { keyring, ..self }
     }
 
     /// Reads back what a committed change touched and tells the engine what it means now.
@@ -58,7 +70,7 @@ impl Follower {
     pub fn apply(&self, seq: u64, change: &Changeset) {
         let Some(store) = self.store.upgrade() else { return };
         let touched = Touched::by(change);
-        if let Err(error) = touched.tell(&*store, &self.engine, seq) {
+        if let Err(error) = touched.tell(&*store, (&self.engine, &self.keyring), seq) {
             tracing::error!(seq, %error, "the engine could not follow a change");
             self.following.0.lock().get_or_insert_with(|| format!("change {seq}: {error}"));
         }
@@ -72,6 +84,7 @@ struct Touched {
     accounts: BTreeSet<AccountId>,
     clamps: Vec<Key>,
     active: bool,
+    api_keys: Vec<Key>,
     resets: Vec<Key>,
     /// Ledger entries, by main account and number.
     entries: Vec<(AccountId, u64)>,
@@ -89,6 +102,7 @@ impl Touched {
                 Table::Clamps => touched.clamps.push(write.key.clone()),
                 Table::Payments => touched.entries.extend(keys::entry_in(&write.key)),
                 Table::Meta => touched.active |= write.key == keys::active(),
+                Table::ApiKeys => touched.api_keys.push(write.key.clone()),
                 Table::SubAccounts
                 | Table::Policies
                 | Table::Activations
@@ -98,7 +112,6 @@ impl Touched {
                 | Table::PaymentEventIds
                 | Table::Operators
                 | Table::Sessions
-                | Table::ApiKeys
                 | Table::RaiseRequests
                 | Table::Secrets
                 | Table::Due
@@ -108,7 +121,11 @@ impl Touched {
         touched
     }
 
-    fn tell(&self, store: &dyn AdminStore, engine: &Engine, seq: u64) -> Result<(), Error> {
+    fn tell(&self, store: &dyn AdminStore, (engine, keyring): (&Engine, &Keyring), seq: u64) -> Result<(), Error> {
+        // ORDER: first, so that nothing else that goes wrong keeps a revoked key alive.
+        for key in &self.api_keys {
+            api_keys::follow(store, keyring, key)?;
+        }
         if self.active
             && let Some(active) = read_active(store)?
         {

@@ -11,6 +11,7 @@ const USAGE_RESETS: &str = "usage_resets";
 const LEDGER: &str = "ledger";
 const LEDGER_BY_TIME: &str = "ledger_by_time";
 const DUE_OF: &str = "due_of";
+const KEY_USED: &str = "key_used";
 const BILLING_SOURCE: &str = "billing_source";
 const HEAD: &str = "head";
 const DOCUMENT: &str = "document";
@@ -162,6 +163,22 @@ pub(super) fn billing_source_in(key: &Key) -> Option<SourceId> {
     let mut parts = key.read();
     parts.text()?;
     SourceId::parse(&parts.text()?).ok()
+}
+
+/// In `index`: when an API key was last used.
+pub(super) fn key_used(id: &str) -> Key {
+    Key::build().text(KEY_USED).text(id).finish()
+}
+
+pub(super) fn keys_used() -> Key {
+    Key::text(KEY_USED)
+}
+
+/// Reads back the part of [`key_used`].
+pub(super) fn key_used_in(row: &Key) -> Option<String> {
+    let mut parts = row.read();
+    parts.text()?;
+    parts.text()
 }
 
 /// In `meta`: how far a file was imported.

@@ -11,6 +11,7 @@
 //! through [`Follower::apply`], which reads it back from the store; so a restart gives the same engine.
 
 pub mod accounts;
+pub mod api_keys;
 pub mod audit;
 pub mod billing_sources;
 pub mod boot;
@@ -42,12 +43,13 @@ pub mod usage;
 pub use crate::store::{ActorKind, Origin};
 pub use context::{Context, Done, IdempotencyRequest, IfMatch};
 pub use error::{Error, FieldError, Internal};
-pub use follow::{Follower, Following, follow};
+pub use follow::{Follower, Following, follow, follow_with_keys};
 pub use stored::Stored;
 
 use crate::engine::Engine;
 use crate::ids::Ids;
 use crate::store::AdminStore;
+use api_keys::Keyring;
 use seal::Seal;
 use std::sync::Arc;
 use turns::Turns;
@@ -60,6 +62,8 @@ pub const MAX_CAPS: usize = 256;
 pub const MAX_OVERRIDES: usize = 1_000;
 pub const MAX_CLAMPS: usize = 10_000;
 pub const MAX_BILLING_SOURCES: usize = 100;
+/// Those that were revoked count.
+pub const MAX_API_KEYS: usize = 10_000;
 /// Of one billing source.
 pub const MAX_SECRETS: usize = 2;
 /// Names and reasons, in characters.
@@ -77,19 +81,32 @@ pub struct Services {
     ids: Ids,
     turns: Turns,
     seal: Option<Seal>,
+    keyring: Arc<Keyring>,
 }
 
 impl Services {
     /// The engine must be the one that follows the store.
     #[must_use]
     pub fn new(store: Arc<dyn AdminStore>, engine: Arc<Engine>, ids: Ids) -> Self {
-        Self { store, engine, ids, turns: Turns::new(), seal: None }
+        Self { store, engine, ids, turns: Turns::new(), seal: None, keyring: Arc::default() }
     }
 
     /// With the key that seals secrets; without one there can be none.
     #[must_use]
     pub fn with_seal(self, seal: Seal) -> Self {
         Self { seal: Some(seal), ..self }
+    }
+
+    /// With the keyring that follows the store; without one no key was ever used.
+    #[must_use]
+    pub fn with_keyring(self, keyring: Arc<Keyring>) -> Self {
+        Self { keyring, ..self }
+    }
+
+    /// The keys that requests are checked against.
+    #[must_use]
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
     }
 
     /// The engine that follows the store.

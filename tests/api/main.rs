@@ -6,6 +6,7 @@ mod signing;
 mod support;
 
 mod accounts;
+mod api_keys;
 mod audit;
 mod bad_input;
 mod batch;

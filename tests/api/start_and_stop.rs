@@ -126,7 +126,7 @@ fn without_credentials_only_loopback_is_served() {
 
     let complaint = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1));
-    assert!(complaint.contains("refusing to listen on `0.0.0.0:0`: there are no credentials yet"), "{complaint}");
+    assert!(complaint.contains("refusing to listen on `0.0.0.0:0`: there is no TLS yet"), "{complaint}");
 }
 
 #[test]

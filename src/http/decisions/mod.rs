@@ -4,6 +4,7 @@ pub(crate) mod answer;
 mod headers;
 pub(crate) mod request;
 
+use super::access::{self, Caller};
 use super::body::{self, JsonBytes, Object};
 use super::problem::{Code, Place, Problem};
 use super::query;
@@ -70,10 +71,11 @@ const ANSWER_BYTES: usize = 768;
 #[post("/v1/decisions")]
 pub(crate) async fn decide(state: Data<State>, request: HttpRequest, body: JsonBytes) -> Result<HttpResponse, Problem> {
     no_parameters(&request)?;
+    let caller = access::caller(&request)?;
     let mut request: DecisionRequest = body::parse(&body.0)?;
     let mut answer = Vec::with_capacity(ANSWER_BYTES);
     let now = state.clock.now_ms();
-    decide_into(&mut answer, &state, &mut request, now)?;
+    decide_into(&mut answer, &state, (&caller, &mut request), now)?;
     Ok(reply::json_bytes(answer))
 }
 
@@ -88,7 +90,13 @@ fn no_parameters(request: &HttpRequest) -> Result<(), Problem> {
     })
 }
 
-fn decide_into(out: &mut Vec<u8>, state: &State, request: &mut DecisionRequest, now: i64) -> Result<(), Problem> {
+fn decide_into(
+    out: &mut Vec<u8>,
+    state: &State,
+    (caller, request): (&Caller, &mut DecisionRequest),
+    now: i64,
+) -> Result<(), Problem> {
+    caller.must_reach(&state.engine, request.account())?;
     let costs = request.costs(&state.engine.snapshot())?;
     let request = request.to_engine(&costs);
     let decided = state.engine.decide(&request, now);
@@ -167,6 +175,7 @@ pub(crate) async fn decide_batch(
     body: JsonBytes,
 ) -> Result<HttpResponse, Problem> {
     no_parameters(&request)?;
+    let caller = access::caller(&request)?;
     let now = state.clock.now_ms();
     // The usual batch is valid and read in one go; only a bad one is taken apart.
     let batch = match serde_json::from_slice::<Object<Batch<Object<DecisionRequest>>>>(&body.0) {
@@ -183,7 +192,7 @@ pub(crate) async fn decide_batch(
         if position > 0 {
             answer.push(b',');
         }
-        let decided = item.and_then(|mut request| decide_into(&mut answer, &state, &mut request, now));
+        let decided = item.and_then(|mut request| decide_into(&mut answer, &state, (&caller, &mut request), now));
         if let Err(problem) = decided {
             answer.extend_from_slice(b"{\"error\":");
             // Writing to memory cannot fail.

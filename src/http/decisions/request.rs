@@ -52,6 +52,10 @@ pub(crate) struct ReserveRequest {
 }
 
 impl DecisionRequest {
+    pub(super) fn account(&self) -> &str {
+        self.account.as_str()
+    }
+
     /// What it costs.
     ///
     /// Errors: it names a unit that the active policy lacks.

@@ -1,0 +1,171 @@
+//! `quotagate key`: API keys, where no server runs.
+
+use super::data::DataFolder;
+use super::{Failure, Streams};
+use crate::clock;
+use crate::domain::ids::AccountId;
+use crate::ids::Ids;
+use crate::services::api_keys::{self, KeyView, NewKey, Scope};
+use crate::services::{ActorKind, Context, Error, Paging, Services, boot};
+use crate::store::embedded::{self, EmbeddedStore};
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{ContentArrangement, Table};
+use jiff::Timestamp;
+use std::sync::Arc;
+
+/// Who acts on the machine itself.
+const ACTOR: &str = "console";
+
+/// Create, list and revoke API keys
+///
+/// The same as `/v1/api-keys` of a running server, which holds the folder: stop it before, or use that. Whoever owns the
+/// machine gets in again this way after the last key was lost or revoked.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A secret is printed once, alone, to standard output; its SHA-256 is kept. From the first key on the server asks every
+request for one, so the first has the scope `admin`.
+
+Examples:
+  quotagate key create --scope admin --name automation > admin.key
+  quotagate key create --scope decide --name gateway > gateway.key
+  quotagate key create --scope decide --scope read --account acme --expires 2027-01-31T00:00:00Z > acme.key
+  quotagate key list
+  quotagate key revoke key_01m8695z4m2vegbk4pv3pxynbs --reason 'leaked'")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    data: DataFolder,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Create a key; prints its secret
+    Create {
+        /// What it may do; give it several times for several
+        #[arg(long = "scope", value_enum, required = true)]
+        scopes: Vec<KeyScope>,
+        #[arg(long)]
+        name: Option<String>,
+        /// Bind it to this main account
+        #[arg(long, value_parser = account_id)]
+        account: Option<AccountId>,
+        /// When it ends, such as 2027-01-31T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        expires: Option<Timestamp>,
+    },
+    /// List the keys, without their secrets
+    List,
+    /// Refuse a key from now on
+    Revoke {
+        key: String,
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum KeyScope {
+    Decide,
+    Billing,
+    Read,
+    Raise,
+    Admin,
+}
+
+impl From<KeyScope> for Scope {
+    fn from(scope: KeyScope) -> Self {
+        match scope {
+            KeyScope::Decide => Self::Decide,
+            KeyScope::Billing => Self::Billing,
+            KeyScope::Read => Self::Read,
+            KeyScope::Raise => Self::Raise,
+            KeyScope::Admin => Self::Admin,
+        }
+    }
+}
+
+fn account_id(text: &str) -> Result<AccountId, String> {
+    AccountId::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let failed = |error| args.data.failed(&error, "use `/v1/api-keys` of the server that runs, or stop it");
+    // ORDER: before opening, which would make a store in whatever folder was named.
+    embedded::must_hold_store(&args.data.path).map_err(failed)?;
+    let (store, _) = EmbeddedStore::open(&args.data.path, embedded::Options::default()).map_err(failed)?;
+    let store = Arc::new(store);
+    let done = act(args, &store, streams);
+    store.close().map_err(failed)?;
+    done
+}
+
+fn act(args: &Args, store: &Arc<EmbeddedStore>, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let unreadable = |error: &dyn std::fmt::Display| Failure::Unreadable(error.to_string());
+    let now = clock::start_ms(clock::wall_ms(), store.health().last_at_ms).map_err(|error| unreadable(&error))?;
+    let keyring = boot::keyring(&**store).map_err(|error| unreadable(&error))?;
+    let services = &boot::without_accounts(store.clone(), Ids::from_system()).with_keyring(keyring);
+    let context = &Context { actor: ACTOR.to_owned(), actor_kind: ActorKind::Console, ..Context::system(now) };
+    match &args.command {
+        Command::Create { scopes, name, account, expires } => {
+            let new = NewKey {
+                name: name.clone(),
+                scopes: scopes.iter().copied().map(Scope::from).collect(),
+                account: account.clone(),
+                expires_at_ms: expires.map(Timestamp::as_millisecond),
+            };
+            let done = api_keys::create(services, context, &new).map_err(|error| refused(&error))?;
+            let KeyView { id, secret, .. } = done.value;
+            writeln!(streams.err, "API key `{id}` is created; keep its secret, it is not told again:")?;
+            if let Some(secret) = secret {
+                writeln!(streams.out, "{}", secret.expose())?;
+            }
+            Ok(())
+        }
+        Command::List => list(services, now, streams),
+        Command::Revoke { key, reason } => {
+            api_keys::revoke(services, context, key, reason).map_err(|error| refused(&error))?;
+            Ok(writeln!(streams.err, "API key `{key}` is revoked")?)
+        }
+    }
+}
+
+fn refused(error: &Error) -> Failure {
+    match error {
+        Error::Internal(_) | Error::ReadOnly { .. } | Error::Uncertain { .. } => Failure::Unreadable(error.to_string()),
+        _ => Failure::Refused(error.to_string()),
+    }
+}
+
+fn list(services: &Services, now: i64, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["key", "scopes", "account", "state", "last used", "name"]);
+    let mut paging = Paging { after: None, size: crate::services::MAX_PAGE };
+    loop {
+        let page = api_keys::list(services, &paging).map_err(|error| refused(&error))?;
+        for KeyView { id, record, last_used_ms, .. } in page.items.into_iter().map(|stored| stored.value) {
+            let scopes: Vec<&str> = record.scopes.iter().map(|scope| scope.as_str()).collect();
+            let state = match record.expires_at_ms {
+                _ if record.revoked.is_some() => "revoked".to_owned(),
+                Some(end) if end <= now => "expired".to_owned(),
+                Some(end) => format!("until {}", shown(end)),
+                None => "valid".to_owned(),
+            };
+            let account = record.account.as_ref().map_or("", AccountId::as_str);
+            let used = last_used_ms.map(shown).unwrap_or_default();
+            let name = record.name.as_deref().unwrap_or("");
+            table.add_row([id.as_str(), &scopes.join(", "), account, &state, &used, name]);
+        }
+        match page.next {
+            Some(next) => paging.after = Some(next),
+            None => break,
+        }
+    }
+    writeln!(streams.out, "{table}")?;
+    Ok(())
+}
+
+fn shown(at_ms: i64) -> String {
+    Timestamp::from_millisecond(at_ms).map_or_else(|_| at_ms.to_string(), |time| format!("{time:.0}"))
+}
