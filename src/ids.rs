@@ -14,6 +14,7 @@ pub enum IdKind {
     Override,
     Clamp,
     ApiKey,
+    Session,
 }
 
 impl IdKind {
@@ -23,6 +24,7 @@ impl IdKind {
             Self::Override => "ov_",
             Self::Clamp => "cl_",
             Self::ApiKey => "key_",
+            Self::Session => "ses_",
         }
     }
 }

@@ -10,6 +10,7 @@ mod import;
 mod input;
 mod key;
 mod openapi;
+mod operator;
 mod policy;
 mod restore;
 mod serve;
@@ -50,6 +51,7 @@ enum Command {
     Restore(restore::Args),
     BillingSource(billing_source::Args),
     Key(key::Args),
+    Operator(operator::Args),
 }
 
 /// Why a command did not end well. What is wrong with a document has been printed by then.
@@ -90,6 +92,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Restore(args) => restore::run(&args, &mut streams),
         Command::BillingSource(args) => billing_source::run(&args, &mut streams),
         Command::Key(args) => key::run(&args, &mut streams),
+        Command::Operator(args) => operator::run(&args, &mut streams),
     };
     // What was printed before a failure is still an answer.
     let done = done.and(out.flush().map_err(Failure::Output));

@@ -99,6 +99,10 @@ name!(
     SourceId, "billing source", "1 to 64 of a-z 0-9 . _ -, starting with a letter or digit", is_policy_id
 );
 name!(
+    /// A person who logs in: `[a-z0-9][a-z0-9._-]{0,63}`.
+    OperatorName, "operator name", "1 to 64 of a-z 0-9 . _ -, starting with a letter or digit", is_policy_id
+);
+name!(
     /// What a caller wants to use, compared as written: `[A-Za-z0-9._:/@+-]{1,128}`.
     ResourceName, "resource", "1 to 128 of A-Z a-z 0-9 . _ : / @ + -",
     |text| bounded(text, 128) && text.bytes().all(|b| is_account_byte(b) || matches!(b, b'/' | b'@' | b'+'))

@@ -1,7 +1,7 @@
 //! Who may call what: every operation with what it needs, and the guard that every request passes.
 //!
-//! As long as nobody made an API key everything is open to whoever reaches the loopback address, as the actor `loopback`.
-//! From the first key on every operation needs what [`OPERATIONS`] says.
+//! As long as nobody made an operator or an API key everything is open to whoever reaches the loopback address, as the actor `loopback`.
+//! From the first on every operation needs what [`OPERATIONS`] says.
 
 use super::problem::{Code, Problem};
 use super::request_id::RequestId;
@@ -9,7 +9,9 @@ use super::state::State;
 use crate::domain::ids::AccountId;
 use crate::engine::{Engine, Handle};
 use crate::services::ActorKind;
-use crate::services::api_keys::{ApiKey, Scope};
+use crate::services::api_keys::Scope;
+use crate::services::credentials::{ApiKey, Credential, Session};
+use crate::services::operators::{Action, Role};
 use actix_web::dev::{ResourceDef, ServiceRequest};
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
@@ -28,8 +30,8 @@ const BEARER: &str = "Bearer ";
 pub(crate) enum Access {
     /// No credential.
     Open,
-    /// Any of the scopes.
-    Scopes(&'static [Scope], Reach),
+    /// A key with any of the scopes, or an operator whose role may.
+    Needs(&'static [Scope], Reach, Action),
 }
 
 /// Where the account stands that an operation is about.
@@ -47,15 +49,25 @@ pub(crate) enum Reach {
     All,
 }
 
-const ADMIN: Access = Access::Scopes(&[Scope::Admin], Reach::All);
-const READ_ALL: Access = Access::Scopes(&[Scope::Read], Reach::All);
-const READ_COMMON: Access = Access::Scopes(&[Scope::Read], Reach::Common);
-const READ_ACCOUNT: Access = Access::Scopes(&[Scope::Read], Reach::Account);
-const MONEY_OF_ACCOUNT: Access = Access::Scopes(&[Scope::Read, Scope::Billing], Reach::Account);
-const MONEY: Access = Access::Scopes(&[Scope::Read, Scope::Billing], Reach::All);
-const RECORD: Access = Access::Scopes(&[Scope::Billing], Reach::All);
-const DECIDE: Access = Access::Scopes(&[Scope::Decide], Reach::Body);
-const RESERVATION: Access = Access::Scopes(&[Scope::Decide], Reach::Reservation);
+const fn admin(action: Action) -> Access {
+    Access::Needs(&[Scope::Admin], Reach::All, action)
+}
+
+const ACCOUNTS: Access = admin(Action::Accounts);
+const CLAMPS: Access = admin(Action::Clamps);
+const OVERRIDES: Access = admin(Action::Overrides);
+const POLICIES: Access = admin(Action::Policies);
+const SOURCES: Access = admin(Action::Money);
+const CREDENTIALS: Access = admin(Action::Credentials);
+const OWN: Access = Access::Needs(&Scope::ALL, Reach::Common, Action::Own);
+const READ_ALL: Access = Access::Needs(&[Scope::Read], Reach::All, Action::Read);
+const READ_COMMON: Access = Access::Needs(&[Scope::Read], Reach::Common, Action::Read);
+const READ_ACCOUNT: Access = Access::Needs(&[Scope::Read], Reach::Account, Action::Read);
+const MONEY_OF_ACCOUNT: Access = Access::Needs(&[Scope::Read, Scope::Billing], Reach::Account, Action::Read);
+const MONEY: Access = Access::Needs(&[Scope::Read, Scope::Billing], Reach::All, Action::Read);
+const RECORD: Access = Access::Needs(&[Scope::Billing], Reach::All, Action::Money);
+const DECIDE: Access = Access::Needs(&[Scope::Decide], Reach::Body, Action::Decide);
+const RESERVATION: Access = Access::Needs(&[Scope::Decide], Reach::Reservation, Action::Decide);
 
 /// Every operation, by its id. `admin` has every scope.
 const OPERATIONS: &[(&str, Access)] = &[
@@ -69,22 +81,22 @@ const OPERATIONS: &[(&str, Access)] = &[
     ("getReadiness", Access::Open),
     ("getOpenApi", Access::Open),
     ("getMetrics", READ_ALL),
-    ("createAccount", ADMIN),
+    ("createAccount", ACCOUNTS),
     ("listAccounts", READ_ALL),
     ("getAccount", READ_ACCOUNT),
-    ("updateAccount", ADMIN),
-    ("suspendAccount", ADMIN),
-    ("resumeAccount", ADMIN),
-    ("createSubAccount", ADMIN),
+    ("updateAccount", ACCOUNTS),
+    ("suspendAccount", ACCOUNTS),
+    ("resumeAccount", ACCOUNTS),
+    ("createSubAccount", ACCOUNTS),
     ("listSubAccounts", READ_ACCOUNT),
     ("getCaps", READ_ACCOUNT),
-    ("replaceCaps", ADMIN),
+    ("replaceCaps", ACCOUNTS),
     ("getAccountTier", READ_ACCOUNT),
-    ("pinAccountTier", ADMIN),
-    ("unpinAccountTier", ADMIN),
+    ("pinAccountTier", OVERRIDES),
+    ("unpinAccountTier", OVERRIDES),
     ("getAccountLimits", READ_ACCOUNT),
     ("getAccountUsage", READ_ACCOUNT),
-    ("resetAccountUsage", ADMIN),
+    ("resetAccountUsage", OVERRIDES),
     ("recordTopUp", RECORD),
     ("recordRefund", RECORD),
     ("listLedger", MONEY_OF_ACCOUNT),
@@ -94,40 +106,50 @@ const OPERATIONS: &[(&str, Access)] = &[
     ("reconcileLedger", MONEY),
     // Signed instead.
     ("deliverBillingEvents", Access::Open),
-    ("createBillingSource", ADMIN),
+    ("createBillingSource", SOURCES),
     ("listBillingSources", READ_ALL),
     ("getBillingSource", READ_ALL),
-    ("addBillingSecret", ADMIN),
-    ("removeBillingSecret", ADMIN),
-    ("disableBillingSource", ADMIN),
-    ("enableBillingSource", ADMIN),
-    ("createOverride", ADMIN),
+    ("addBillingSecret", SOURCES),
+    ("removeBillingSecret", SOURCES),
+    ("disableBillingSource", SOURCES),
+    ("enableBillingSource", SOURCES),
+    ("createOverride", OVERRIDES),
     ("listOverrides", READ_ALL),
     ("getOverride", READ_ALL),
-    ("revokeOverride", ADMIN),
-    ("createClamp", ADMIN),
+    ("revokeOverride", OVERRIDES),
+    ("createClamp", CLAMPS),
     ("listClamps", READ_ALL),
     ("getClamp", READ_ALL),
-    ("deleteClamp", ADMIN),
-    ("publishPolicy", ADMIN),
+    ("deleteClamp", CLAMPS),
+    ("publishPolicy", POLICIES),
     ("listRevisions", READ_ALL),
     ("getRevision", READ_ALL),
-    ("activateRevision", ADMIN),
+    ("activateRevision", POLICIES),
     ("getActiveRevision", READ_COMMON),
     ("listActivations", READ_ALL),
     ("listTiers", READ_COMMON),
-    ("setTierQuota", ADMIN),
+    ("setTierQuota", POLICIES),
     ("listAudit", READ_ALL),
-    ("createApiKey", ADMIN),
-    ("listApiKeys", ADMIN),
-    ("getApiKey", ADMIN),
-    ("rotateApiKey", ADMIN),
-    ("revokeApiKey", ADMIN),
+    ("createApiKey", CREDENTIALS),
+    ("listApiKeys", CREDENTIALS),
+    ("getApiKey", CREDENTIALS),
+    ("rotateApiKey", CREDENTIALS),
+    ("revokeApiKey", CREDENTIALS),
+    ("createOperator", CREDENTIALS),
+    ("listOperators", CREDENTIALS),
+    ("getOperator", CREDENTIALS),
+    ("updateOperator", CREDENTIALS),
+    ("removeOperator", CREDENTIALS),
+    ("listSecurityLog", CREDENTIALS),
+    // It is how one gets a credential.
+    ("login", Access::Open),
+    ("logout", OWN),
+    ("getMe", OWN),
 ];
 
-/// What an operation needs; one that nobody thought of needs `admin`.
+/// What an operation needs; one that nobody thought of needs the most.
 pub(crate) fn of_operation(id: &str) -> Access {
-    OPERATIONS.iter().find(|(known, _)| *known == id).map_or(ADMIN, |(_, access)| *access)
+    OPERATIONS.iter().find(|(known, _)| *known == id).map_or(CREDENTIALS, |(_, access)| *access)
 }
 
 /// Who asks.
@@ -136,6 +158,7 @@ pub(crate) enum Caller {
     /// Whoever reaches the loopback address, as long as there are no credentials.
     Loopback,
     Key(Arc<ApiKey>),
+    Operator(Arc<Session>, Role),
 }
 
 impl Caller {
@@ -143,6 +166,15 @@ impl Caller {
         match self {
             Self::Loopback => LOOPBACK,
             Self::Key(key) => &key.id,
+            Self::Operator(session, _) => session.operator.as_str(),
+        }
+    }
+
+    /// Whose idempotency keys are one name space: no operator's name is a key's id or `loopback` here.
+    pub(crate) fn name_space(&self) -> String {
+        match self {
+            Self::Loopback | Self::Key(_) => self.actor().to_owned(),
+            Self::Operator(session, _) => format!("operator:{}", session.operator),
         }
     }
 
@@ -150,13 +182,14 @@ impl Caller {
         match self {
             Self::Loopback => ActorKind::Console,
             Self::Key(_) => ActorKind::ApiKey,
+            Self::Operator(..) => ActorKind::Operator,
         }
     }
 
     /// The main account that it sees nothing beyond.
     fn bound_to(&self) -> Option<&AccountId> {
         match self {
-            Self::Loopback => None,
+            Self::Loopback | Self::Operator(..) => None,
             Self::Key(key) => key.account.as_ref(),
         }
     }
@@ -211,15 +244,17 @@ pub(crate) fn check(request: &ServiceRequest, state: &State) -> Result<Option<Ca
         return Ok(None);
     }
     let secret = bearer(request.headers())?;
-    let key = keyring.authenticate(secret, state.clock.now_ms()).map_err(|error| {
+    let credential = keyring.authenticate(secret, state.clock.now_ms()).map_err(|error| {
         let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
         Problem::new(Code::Unauthorized, error.to_string()).with_header(header::WWW_AUTHENTICATE, challenge)
     })?;
-    let Some(Access::Scopes(needed, reach)) = access else { return Ok(None) };
-    if !key.has_any(needed) {
-        return Err(lacking(&key, needed));
-    }
-    let caller = Caller::Key(key);
+    let Some(Access::Needs(scopes, reach, action)) = access else { return Ok(None) };
+    let caller = match credential {
+        Credential::Key(key) if key.has_any(scopes) => Caller::Key(key),
+        Credential::Key(key) => return Err(lacking(&key, scopes)),
+        Credential::Session(session, role) if role.may(action) => Caller::Operator(session, role),
+        Credential::Session(_, role) => return Err(not_for(role, action)),
+    };
     within_reach(&caller, &state.engine, (path, reach))?;
     Ok(Some(caller))
 }
@@ -234,13 +269,13 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut given = headers.get_all(header::AUTHORIZATION);
     let refused = |detail: &str| Err(Problem::new(Code::Unauthorized, detail));
     match (given.next(), given.next()) {
-        (None, _) => refused("send an API key as `Authorization: Bearer qg_…`"),
+        (None, _) => refused("send an API key, or the token of a login, as `Authorization: Bearer …`"),
         (Some(_), Some(_)) => refused("`Authorization` is there more than once: send one"),
         (Some(value), None) => {
             let text = value.to_str().unwrap_or_default();
             match text.split_at_checked(BEARER.len()) {
                 Some((scheme, secret)) if scheme.eq_ignore_ascii_case(BEARER) => Ok(secret.trim_ascii()),
-                _ => refused("`Authorization` is not of the form `Bearer qg_…`"),
+                _ => refused("`Authorization` is not of the form `Bearer …`"),
             }
         }
     }
@@ -250,6 +285,12 @@ fn lacking(key: &ApiKey, needed: &[Scope]) -> Problem {
     let named = |scopes: &[Scope]| scopes.iter().map(|scope| format!("`{}`", scope.as_str())).collect::<Vec<_>>();
     let (needed, has) = (named(needed).join(" or "), named(key.scopes()).join(", "));
     Problem::new(Code::Forbidden, format!("this needs the scope {needed}; the key `{}` has {has}", key.id))
+}
+
+fn not_for(role: Role, action: Action) -> Problem {
+    let roles: Vec<String> = action.roles().iter().map(|role| format!("`{}`", role.as_str())).collect();
+    let detail = format!("this needs the role {}; you are `{}`", roles.join(" or "), role.as_str());
+    Problem::new(Code::Forbidden, detail)
 }
 
 fn within_reach(caller: &Caller, engine: &Engine, (path, reach): (&str, Reach)) -> Result<(), Problem> {
@@ -349,7 +390,7 @@ mod tests {
         let known = Known::of_server();
 
         assert_eq!(known.find(&Method::POST, "/v1/decisions"), Some(DECIDE));
-        assert_eq!(known.find(&Method::POST, "/v1/accounts/a/usage/reset"), Some(ADMIN));
+        assert_eq!(known.find(&Method::POST, "/v1/accounts/a/usage/reset"), Some(OVERRIDES));
         assert_eq!(known.find(&Method::GET, "/v1/accounts/a"), Some(READ_ACCOUNT));
         assert_eq!(known.find(&Method::PUT, "/v1/accounts/a"), None);
         assert_eq!(known.find(&Method::GET, "/v1/nowhere"), None);

@@ -108,7 +108,7 @@ impl From<Format> for SourceFormat {
 
 /// A secret that the sender has made; wiped after use.
 #[derive(Debug)]
-pub(crate) struct Given(Secret);
+pub(crate) struct Given(pub(super) Secret);
 
 impl<'de> Deserialize<'de> for Given {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

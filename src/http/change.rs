@@ -116,7 +116,7 @@ impl Act {
     fn of(request: &HttpRequest, query: &ChangeQuery, body: &[u8]) -> Result<Self, Problem> {
         let state = state(request)?;
         let caller = access::caller(request)?;
-        let idempotency = idempotency::read(request, caller.actor(), body)?;
+        let idempotency = idempotency::read(request, &caller.name_space(), body)?;
         let held = idempotency.as_ref().map(|asked| state.in_flight_keys.hold(&asked.key)).transpose()?;
         let context = Context {
             now: state.clock.now_ms(),

@@ -4,8 +4,10 @@ use super::access::{self, Access, Reach};
 use super::problem::{Body, Code, PROBLEM_JSON, Problem};
 use super::query::PageSize;
 use super::routes;
-use crate::domain::ids::{AccountId, PolicyId};
+use crate::domain::ids::{AccountId, OperatorName, PolicyId};
 use crate::engine::Handle;
+use crate::services::api_keys::Scope;
+use crate::services::operators::Role;
 use actix_web::App;
 use actix_web::http::StatusCode;
 use serde_json::json;
@@ -42,11 +44,12 @@ const SCHEME: &str = "bearer";
         (name = "tiers", description = "Tiers of the active revision, with every quota; change one quota in one step."),
         (name = "policies", description = "Revisions of the policy: publish, read, activate."),
         (name = "keys", description = "API keys: what machines present, with scopes, perhaps bound to one account."),
+        (name = "operators", description = "People with a name, a password and a role; login and logout."),
         (name = "audit", description = "Every change that was ever made, by whom and why."),
         (name = "server", description = "Health, metrics, and this document."),
     ),
     // Those that stand in parameters only are not collected from the routes.
-    components(schemas(Body, Code, Handle, AccountId, PolicyId, PageSize)),
+    components(schemas(Body, Code, Handle, AccountId, PolicyId, OperatorName, PageSize)),
 )]
 struct Base;
 
@@ -103,8 +106,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 fn add_scheme(document: &mut utoipa::openapi::OpenApi) {
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .bearer_format("qg_…")
-        .description(Some("An API key. None is needed as long as nobody made one."))
+        .bearer_format("qg_… or qs_…")
+        .description(Some("An API key, or the token that `POST /v1/login` gave. None is needed as long as there is neither operator nor key."))
         .build();
     let schemes = &mut document.components.get_or_insert_default().security_schemes;
     schemes.insert(SCHEME.to_owned(), RefOr::T(SecurityScheme::Http(scheme)));
@@ -113,7 +116,8 @@ fn add_scheme(document: &mut utoipa::openapi::OpenApi) {
 
 /// Who may call it: the security scheme, `x-required` and a sentence.
 fn add_access(operation: &mut Operation) {
-    let Access::Scopes(scopes, reach) = access::of_operation(operation.operation_id.as_deref().unwrap_or_default())
+    let Access::Needs(scopes, reach, action) =
+        access::of_operation(operation.operation_id.as_deref().unwrap_or_default())
     else {
         return;
     };
@@ -122,13 +126,26 @@ fn add_access(operation: &mut Operation) {
     operation.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new(SCHEME, none)]);
     let named: Vec<String> = scopes.iter().map(|scope| format!("`{}`", scope.as_str())).collect();
     let bound = if reach == Reach::All { "; not for keys bound to an account" } else { "" };
-    let sentence = format!("Needs the scope {}{bound}.", named.join(" or "));
+    let roles = action.roles();
+    let of_roles: Vec<String> = roles.iter().map(|role| format!("`{}`", role.as_str())).collect();
+    let role = if roles.len() == Role::ALL.len() {
+        "any role".to_owned()
+    } else {
+        format!("the role {}", of_roles.join(" or "))
+    };
+    let scope = if scopes.len() == Scope::ALL.len() {
+        "any scope".to_owned()
+    } else {
+        format!("the scope {}", named.join(" or "))
+    };
+    let sentence = format!("Needs {scope} of a key{bound}, or {role} of an operator.");
     let description = operation.description.take().filter(|text| !text.is_empty());
     operation.description =
         Some(description.map_or_else(|| sentence.clone(), |text| format!("{}\n\n{sentence}", text.trim_end())));
     let required: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
     // One only: they are written in no order of their own.
-    let value = json!({"scopes": required, "bound_keys": reach != Reach::All});
+    let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    let value = json!({"scopes": required, "bound_keys": reach != Reach::All, "roles": roles});
     operation.extensions.get_or_insert_default().insert("x-required".to_owned(), value);
 }
 
@@ -245,6 +262,7 @@ fn is_usual(code: Code) -> bool {
         | Code::Unauthorized
         | Code::Forbidden
         | Code::PreconditionRequired
+        | Code::TooManyAttempts
         | Code::Internal
         | Code::Busy => true,
         Code::InvalidHttp
@@ -264,6 +282,8 @@ fn is_usual(code: Code) -> bool {
         | Code::PaymentConflict
         | Code::SourceDisabled
         | Code::SourceExists
+        | Code::OperatorExists
+        | Code::LastOwner
         | Code::TooManySecrets
         | Code::LastSecret
         | Code::AlreadyActive

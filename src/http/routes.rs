@@ -4,7 +4,8 @@ use super::access_log::AccessLog;
 use super::paths;
 use super::problem::{Place, Problem};
 use super::{
-    accounts, api_keys, audit, caps, clamps, decisions, docs, health, help, overrides, policies, reservations,
+    accounts, api_keys, audit, caps, clamps, decisions, docs, health, help, operators, overrides, policies,
+    reservations, security_log,
 };
 use super::{billing_sources, eligibility, hooks, payments, reconcile};
 use super::{sub_accounts, tier, tiers, usage};
@@ -84,7 +85,16 @@ pub(super) fn control(routes: &mut ServiceConfig<'_>) {
         .service(api_keys::list)
         .service(api_keys::read)
         .service(api_keys::rotate)
-        .service(api_keys::revoke);
+        .service(api_keys::revoke)
+        .service(operators::login)
+        .service(operators::logout)
+        .service(operators::me)
+        .service(operators::create)
+        .service(operators::list)
+        .service(operators::read)
+        .service(operators::update)
+        .service(operators::remove)
+        .service(security_log::list);
 }
 
 /// Everything that the server answers.

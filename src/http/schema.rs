@@ -2,7 +2,9 @@
 
 use super::views::Time;
 use super::wire::{TtlMs, Units};
-use crate::domain::ids::{AccountId, Currency, PaymentRef, PolicyId, ReservationId, ResourceName, SourceId};
+use crate::domain::ids::{
+    AccountId, Currency, OperatorName, PaymentRef, PolicyId, ReservationId, ResourceName, SourceId,
+};
 use crate::domain::ledger::PaymentKind;
 use crate::domain::quantity::{Amount, MAX_AMOUNT, MAX_RESERVATION_TTL_MS, Quota};
 use crate::engine::Handle;
@@ -60,6 +62,11 @@ named!(
     "SourceId",
     text("^[a-z0-9][a-z0-9._-]{0,63}$", 64, "billing")
         .description(Some("A billing system that delivers signed events."))
+);
+named!(
+    OperatorName,
+    "OperatorName",
+    text("^[a-z0-9][a-z0-9._-]{0,63}$", 64, "alice").description(Some("A person who logs in."))
 );
 named!(
     PaymentRef,

@@ -1,14 +1,17 @@
 //! What every handler shares.
 
 use super::metrics::Metrics;
+use super::problem::{Code, Problem};
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::services::flush::Flusher;
+use crate::services::operators::Delays;
 use crate::services::{self, Following, Services, api_keys, due};
 use crate::store::embedded::EmbeddedStore;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How often it is written down when keys were last used.
 const WRITE_USES_EVERY_MS: i64 = 15 * 60_000;
@@ -22,6 +25,9 @@ pub struct State {
     pub(crate) max_body_bytes: usize,
     pub(crate) traffic: Traffic,
     pub(crate) in_flight_keys: super::idempotency::InFlight,
+    /// Failed logins.
+    pub(crate) delays: Delays,
+    pub(crate) hashing: Hashing,
     uses_written_ms: AtomicI64,
 }
 
@@ -47,7 +53,37 @@ impl State {
             max_body_bytes,
             traffic: Traffic::default(),
             in_flight_keys: super::idempotency::InFlight::default(),
+            delays: Delays::default(),
+            hashing: Hashing::default(),
         }
+    }
+}
+
+/// Passwords that are hashed at once: each takes a core and 19 MiB.
+const HASHED_AT_ONCE: usize = 2;
+/// Requests that wait for that.
+const MAX_WAITING: usize = 32;
+
+/// Turns at hashing passwords.
+pub(crate) struct Hashing {
+    waiting: Semaphore,
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Hashing {
+    fn default() -> Self {
+        Self { waiting: Semaphore::new(MAX_WAITING), turns: Arc::new(Semaphore::new(HASHED_AT_ONCE)) }
+    }
+}
+
+impl Hashing {
+    /// Waits for a turn, which lasts until what is returned is dropped.
+    ///
+    /// Errors: too many wait.
+    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let busy = |_| Problem::new(Code::Busy, "too many passwords are being checked: try again");
+        let _waiting = self.waiting.try_acquire().map_err(busy)?;
+        Arc::clone(&self.turns).acquire_owned().await.map_err(|error| Problem::internal(&error))
     }
 }
 

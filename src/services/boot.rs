@@ -1,11 +1,12 @@
 //! The engine is derived: this builds it from the store, at the start.
 
-use super::api_keys::{self, Keyring};
+use super::credentials::Keyring;
 use super::facts::{self, Facts, facts_of};
 use super::payments;
 use super::policies::{read_active, read_identities, read_policy};
 use super::records::{AccountRecord, Role};
 use super::{Context, Error, IDEMPOTENCY_KEPT_MS, Internal, Services, stored, usage};
+use super::{api_keys, operators};
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::policy::{Policy, Tier, Unit, UnlistedResources};
 use crate::engine::{Engine, Identities, Options, RestoreReport};
@@ -56,11 +57,14 @@ pub fn engine(
     Ok((Arc::new(engine), report))
 }
 
-/// The API keys as they are stored.
+/// All credentials as they are stored.
 ///
 /// Errors: a record is damaged or does not make sense.
 pub fn keyring(store: &dyn AdminStore) -> Result<Arc<Keyring>, Error> {
-    api_keys::keyring(store).map(Arc::new)
+    let keyring = Keyring::default();
+    api_keys::read_into(&keyring, store)?;
+    operators::read_into(&keyring, store)?;
+    Ok(Arc::new(keyring))
 }
 
 /// Services for what no account and no policy has a part in, such as billing sources: their engine is empty.

@@ -1,10 +1,10 @@
 //! Every committed change reaches the engine here, as what its records mean now.
 
-use super::api_keys::{self, Keyring};
 use super::boot::{account_id, put};
+use super::credentials::Keyring;
 use super::facts::{self, read_facts};
 use super::policies::{read_active, read_policy};
-use super::{Error, keys, payments, usage};
+use super::{Error, api_keys, keys, operators, payments, usage};
 use crate::domain::ids::AccountId;
 use crate::engine::Engine;
 use crate::store::embedded::EmbeddedStore;
@@ -85,6 +85,8 @@ struct Touched {
     clamps: Vec<Key>,
     active: bool,
     api_keys: Vec<Key>,
+    operators: Vec<Key>,
+    sessions: Vec<Key>,
     resets: Vec<Key>,
     /// Ledger entries, by main account and number.
     entries: Vec<(AccountId, u64)>,
@@ -103,6 +105,8 @@ impl Touched {
                 Table::Payments => touched.entries.extend(keys::entry_in(&write.key)),
                 Table::Meta => touched.active |= write.key == keys::active(),
                 Table::ApiKeys => touched.api_keys.push(write.key.clone()),
+                Table::Operators => touched.operators.push(write.key.clone()),
+                Table::Sessions => touched.sessions.push(write.key.clone()),
                 Table::SubAccounts
                 | Table::Policies
                 | Table::Activations
@@ -110,8 +114,6 @@ impl Touched {
                 | Table::Schedules
                 | Table::PaymentIds
                 | Table::PaymentEventIds
-                | Table::Operators
-                | Table::Sessions
                 | Table::RaiseRequests
                 | Table::Secrets
                 | Table::Due
@@ -125,6 +127,12 @@ impl Touched {
         // ORDER: first, so that nothing else that goes wrong keeps a revoked key alive.
         for key in &self.api_keys {
             api_keys::follow(store, keyring, key)?;
+        }
+        for key in &self.operators {
+            operators::follow(store, keyring, key)?;
+        }
+        for key in &self.sessions {
+            operators::follow_session(store, keyring, key)?;
         }
         if self.active
             && let Some(active) = read_active(store)?

@@ -21,12 +21,14 @@ mod checks;
 pub mod clamps;
 mod commit;
 mod context;
+pub mod credentials;
 pub mod due;
 mod error;
 mod facts;
 pub mod flush;
 mod follow;
 mod keys;
+pub mod operators;
 pub mod overrides;
 pub mod payments;
 pub mod policies;
@@ -49,7 +51,7 @@ pub use stored::Stored;
 use crate::engine::Engine;
 use crate::ids::Ids;
 use crate::store::AdminStore;
-use api_keys::Keyring;
+use credentials::Keyring;
 use seal::Seal;
 use std::sync::Arc;
 use turns::Turns;
@@ -64,6 +66,9 @@ pub const MAX_CLAMPS: usize = 10_000;
 pub const MAX_BILLING_SOURCES: usize = 100;
 /// Those that were revoked count.
 pub const MAX_API_KEYS: usize = 10_000;
+pub const MAX_OPERATORS: usize = 1_000;
+/// Of one operator: a login beyond ends the oldest.
+pub const MAX_SESSIONS: usize = 20;
 /// Of one billing source.
 pub const MAX_SECRETS: usize = 2;
 /// Names and reasons, in characters.

@@ -86,9 +86,9 @@ fn what_is_no_valid_key_is_told_apart_from_none() {
     for (header, word) in [
         ("Basic YTpi", "form"),
         ("Bearer", "form"),
-        ("Bearer qg_0", "not an API key"),
-        (&*format!("Bearer {}", &admin.1[..36]), "not an API key"),
-        (&*format!("Bearer {}x", admin.1), "not an API key"),
+        ("Bearer qg_0", "not an API key or session"),
+        (&*format!("Bearer {}", &admin.1[..36]), "not an API key or session"),
+        (&*format!("Bearer {}x", admin.1), "not an API key or session"),
     ] {
         let refused = server.send("GET", "/v1/accounts", &[("authorization", header)], "").refused(401, "unauthorized");
         assert!(refused.json["detail"].as_str().unwrap().contains(word), "{header}: {}", refused.text);
@@ -118,7 +118,10 @@ fn no_operation_is_for_those_without_a_credential_or_with_too_little() {
 
     let walked = walk(&server, &[], |operation, at, reply| match operation.get("security") {
         Some(_) => _ = reply.problem(401, "unauthorized"),
-        None => assert!(reply.status == 200 || at.contains("/hooks/"), "{at}: {}", reply.text),
+        None => {
+            let judged = at.contains("/hooks/") || at.contains("/login");
+            assert!(reply.status == 200 || judged, "{at}: {}", reply.text);
+        }
     });
 
     assert!(walked > 60, "{walked}");
@@ -142,7 +145,8 @@ fn no_operation_is_for_those_without_a_credential_or_with_too_little() {
             count.set(count.get() + judge(operation, at, reply));
         });
         let_in += count.get();
-        assert_eq!(let_in > 0, scope != "raise", "{scope} {let_in}");
+        // `raise` has only what every key has.
+        assert_eq!(let_in > 2, scope != "raise", "{scope} {let_in}");
     }
 }
 

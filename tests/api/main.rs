@@ -27,6 +27,7 @@ mod hooks;
 mod ledger;
 #[cfg(feature = "manual-clock")]
 mod long_times;
+mod operators;
 #[cfg(feature = "manual-clock")]
 mod overrides;
 mod policies;

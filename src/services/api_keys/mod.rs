@@ -2,16 +2,13 @@
 //!
 //! A secret is told once, when it is made; its SHA-256 is kept. Requests are checked against the [`Keyring`] in memory.
 
-mod keyring;
 mod record;
-mod text;
 
-pub use keyring::{ApiKey, Keyring, NotAKey};
 pub use record::{KeyRecord, PreviousSecret, Scope};
-pub use text::KeyHash;
 
 use super::checks::Checks;
 use super::commit::{Change, Plan};
+use super::credentials::{self, Keyring, Kind, SecretHash};
 use super::records::Act;
 use super::seal::Secret;
 use super::stored::{self, Stored};
@@ -51,17 +48,17 @@ pub struct KeyView {
 
 /// Makes a key. From the first one on, requests need credentials.
 ///
-/// Errors: the first key of all has not the scope `admin`; a bound key has `admin` or `billing`; there is no such main
+/// Errors: the first credential of all is a key that has not the scope `admin`; a bound key has `admin` or `billing`; there is no such main
 /// account.
 pub fn create(services: &Services, context: &Context, new: &NewKey) -> Result<Done<KeyView>, Error> {
     let id = services.ids.draw(IdKind::ApiKey, context.now);
-    let secret = text::draw(&services.ids);
-    let hash = KeyHash::of(secret.expose()).to_hex();
+    let secret = credentials::draw(&services.ids, Kind::Key);
+    let hash = SecretHash::of(secret.expose()).to_hex();
     // The number of keys rests on all of them.
     let _turn = services.turns.wait(Table::ApiKeys, &Key::empty());
     services.change(context, || {
         let made = services.keys_made()?;
-        check(context, new, made)?;
+        check(context, new, made == 0 && services.operators()? == 0)?;
         if let Some(account) = &new.account {
             services.main_record(account)?;
         }
@@ -97,7 +94,7 @@ pub fn create(services: &Services, context: &Context, new: &NewKey) -> Result<Do
     })
 }
 
-fn check(context: &Context, new: &NewKey, made: usize) -> Result<(), Error> {
+fn check(context: &Context, new: &NewKey, is_first: bool) -> Result<(), Error> {
     let mut checks = Checks::default();
     checks.name("/name", new.name.as_deref());
     checks.ahead("/expires_at", new.expires_at_ms, context.now);
@@ -107,11 +104,11 @@ fn check(context: &Context, new: &NewKey, made: usize) -> Result<(), Error> {
     } else if new.account.is_some() && (has(Scope::Admin) || has(Scope::Billing)) {
         let detail = "a key bound to an account has the scopes `decide`, `read` and `raise` at most";
         checks.fail("/scopes", "misplaced", detail);
-    } else if made == 0 && !has(Scope::Admin) {
+    } else if is_first && !has(Scope::Admin) {
         let detail = "from the first key on every request needs one, so the first has the scope `admin`: else nobody \
             could make the next";
         checks.fail("/scopes", "first_key", detail);
-    } else if made == 0 && new.expires_at_ms.is_some() {
+    } else if is_first && new.expires_at_ms.is_some() {
         checks.fail("/expires_at", "first_key", "the first key has no end: else nobody could make another after it");
     }
     checks.done()
@@ -136,7 +133,7 @@ pub fn list(services: &Services, paging: &Paging) -> Result<Page<Stored<KeyView>
 ///
 /// Errors: the key is revoked or has expired.
 pub fn rotate(services: &Services, context: &Context, id: &str, overlap_ms: i64) -> Result<Done<KeyView>, Error> {
-    let secret = text::draw(&services.ids);
+    let secret = credentials::draw(&services.ids, Kind::Key);
     services.change(context, || {
         let mut checks = Checks::default();
         if !(0..=MAX_OVERLAP_MS).contains(&overlap_ms) {
@@ -152,7 +149,7 @@ pub fn rotate(services: &Services, context: &Context, id: &str, overlap_ms: i64)
             return Err(Error::conflict("conflict", detail));
         }
         let until_ms = context.now.saturating_add(overlap_ms);
-        let hash = std::mem::replace(&mut record.hash, KeyHash::of(secret.expose()).to_hex());
+        let hash = std::mem::replace(&mut record.hash, SecretHash::of(secret.expose()).to_hex());
         record.previous = (overlap_ms > 0).then_some(PreviousSecret { hash, until_ms });
         record.rotated_at_ms = Some(context.now);
         let change = Change::new("api_key.rotate", subject(id)).detail("overlap_ms", overlap_ms)?;
@@ -213,8 +210,8 @@ pub fn write_uses(services: &Services, now: i64) -> Result<(), Error> {
     }
 }
 
-/// The keyring as the store has it.
-pub(super) fn keyring(store: &dyn AdminStore) -> Result<Keyring, Error> {
+/// Puts all keys into the keyring, as the store has them.
+pub(super) fn read_into(keyring: &Keyring, store: &dyn AdminStore) -> Result<(), Error> {
     let mut uses = std::collections::HashMap::new();
     stored::each::<UsedRecord>(store, Table::Index, &keys::keys_used(), |row, found| {
         uses.extend(keys::key_used_in(&row).map(|id| (id, found.value.at_ms)));
@@ -227,15 +224,14 @@ pub(super) fn keyring(store: &dyn AdminStore) -> Result<Keyring, Error> {
         records.push((id, found.value, used_ms));
         Ok(())
     })?;
-    let keyring = Keyring::default();
     keyring.fill(records);
-    Ok(keyring)
+    Ok(())
 }
 
 /// Tells the keyring what a key's record holds now.
 pub(super) fn follow(store: &dyn AdminStore, keyring: &Keyring, key: &Key) -> Result<(), Error> {
     if let Some(found) = stored::read::<KeyRecord>(store, Table::ApiKeys, key)? {
-        keyring.put(&id_in(key)?, &found.value);
+        keyring.put_key(&id_in(key)?, &found.value);
     }
     Ok(())
 }

@@ -1,0 +1,182 @@
+//! `quotagate operator`: people who log in, where no server runs.
+
+use super::data::DataFolder;
+use super::{Failure, Streams};
+use crate::clock;
+use crate::domain::ids::OperatorName;
+use crate::ids::Ids;
+use crate::services::operators::{self, MAX_BYTES, OperatorPatch, Role};
+use crate::services::seal::Secret;
+use crate::services::{ActorKind, Context, Error, IfMatch, Paging, Services, boot};
+use crate::store::embedded::{self, EmbeddedStore};
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{ContentArrangement, Table};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use std::fs::File;
+use std::io::{self, BufRead, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Who acts on the machine itself.
+const ACTOR: &str = "console";
+
+/// Create, list, change and remove the people who log in
+///
+/// The same as `/v1/operators` of a running server, which holds the folder: stop it before, or use that. Whoever owns the
+/// machine gets in again this way after every password was lost.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A password is asked for without being shown, or read from standard input or a file. It has at least 12 characters.
+
+Examples:
+  quotagate operator create alice --role owner
+  quotagate operator create bob --role reviewer --password-file bob.txt
+  quotagate operator list
+  quotagate operator reset-password alice        ends all sessions of alice
+  quotagate operator remove bob")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    data: DataFolder,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Create an operator; the first one is an owner
+    Create {
+        #[arg(value_parser = operator_name)]
+        name: OperatorName,
+        #[arg(long, value_parser = role)]
+        role: Role,
+        /// Take the password from a file, `-` for standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// List the operators
+    List,
+    /// Set another password; all sessions end
+    ResetPassword {
+        #[arg(value_parser = operator_name)]
+        name: OperatorName,
+        /// Take the password from a file, `-` for standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Remove an operator; the last owner stays
+    Remove {
+        #[arg(value_parser = operator_name)]
+        name: OperatorName,
+    },
+}
+
+fn operator_name(text: &str) -> Result<OperatorName, String> {
+    OperatorName::parse(text).map_err(|error| error.to_string())
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    let known = || Role::ALL.map(Role::as_str).join(", ");
+    Role::named(text).ok_or_else(|| format!("roles are {}", known()))
+}
+
+pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let failed = |error| args.data.failed(&error, "use `/v1/operators` of the server that runs, or stop it");
+    // ORDER: before opening, which would make a store in whatever folder was named.
+    embedded::must_hold_store(&args.data.path).map_err(failed)?;
+    let (store, _) = EmbeddedStore::open(&args.data.path, embedded::Options::default()).map_err(failed)?;
+    let store = Arc::new(store);
+    let done = act(args, &store, streams);
+    store.close().map_err(failed)?;
+    done
+}
+
+fn act(args: &Args, store: &Arc<EmbeddedStore>, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let unreadable = |error: &dyn std::fmt::Display| Failure::Unreadable(error.to_string());
+    let now = clock::start_ms(clock::wall_ms(), store.health().last_at_ms).map_err(|error| unreadable(&error))?;
+    let services = &boot::without_accounts(store.clone(), Ids::from_system());
+    let context = &Context {
+        actor: ACTOR.to_owned(),
+        actor_kind: ActorKind::Console,
+        if_match: Some(IfMatch::Any),
+        ..Context::system(now)
+    };
+    let told = match &args.command {
+        Command::Create { name, role, password_file } => {
+            let password = password(password_file.as_deref(), streams)?;
+            operators::create(services, context, (name, *role), &password).map(|_| format!("`{name}` is created"))
+        }
+        Command::List => return list(services, streams),
+        Command::ResetPassword { name, password_file } => {
+            let password = Some(password(password_file.as_deref(), streams)?);
+            let patch = OperatorPatch { role: None, password };
+            operators::patch(services, context, name, &patch)
+                .map(|_| format!("`{name}` has another password; all sessions have ended"))
+        }
+        Command::Remove { name } => operators::remove(services, context, name).map(|_| format!("`{name}` is removed")),
+    };
+    let told = told.map_err(|error| refused(&error))?;
+    Ok(writeln!(streams.err, "operator {told}")?)
+}
+
+fn refused(error: &Error) -> Failure {
+    match error {
+        Error::Internal(_) | Error::ReadOnly { .. } | Error::Uncertain { .. } => Failure::Unreadable(error.to_string()),
+        _ => Failure::Refused(error.to_string()),
+    }
+}
+
+fn list(services: &Services, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["operator", "role", "made by"]);
+    let mut paging = Paging { after: None, size: crate::services::MAX_PAGE };
+    loop {
+        let page = operators::list(services, &paging).map_err(|error| refused(&error))?;
+        for operator in page.items.into_iter().map(|stored| stored.value) {
+            table.add_row([operator.name.as_str(), operator.role.as_str(), &operator.by]);
+        }
+        match page.next {
+            Some(next) => paging.after = Some(next),
+            None => break,
+        }
+    }
+    Ok(writeln!(streams.out, "{table}")?)
+}
+
+/// From the file, else from the terminal without showing it, else the first line of standard input.
+fn password(file: Option<&Path>, streams: &mut Streams<'_>) -> Result<Secret, Failure> {
+    let failed = |error: io::Error| Failure::Unreadable(format!("cannot read the password: {error}"));
+    let text = match file.filter(|file| *file != Path::new("-")) {
+        Some(file) => first_line(File::open(file).map_err(failed)?),
+        None if file.is_none() && io::stdin().is_terminal() => {
+            write!(streams.err, "password: ")?;
+            streams.err.flush()?;
+            let text = unseen(|| first_line(io::stdin()));
+            writeln!(streams.err)?;
+            text
+        }
+        None => first_line(io::stdin()),
+    };
+    Ok(Secret::new(text.map_err(failed)?))
+}
+
+fn first_line(source: impl Read) -> io::Result<String> {
+    let mut line = String::new();
+    // One byte too many is told by the check of the password.
+    io::BufReader::new(source.take(MAX_BYTES as u64 + 2)).read_line(&mut line)?;
+    let end = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(end);
+    Ok(line)
+}
+
+/// Reads while the terminal does not show what is typed.
+fn unseen(read: impl FnOnce() -> io::Result<String>) -> io::Result<String> {
+    let stdin = io::stdin();
+    let shown = tcgetattr(&stdin)?;
+    let mut unseen = shown.clone();
+    unseen.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&stdin, OptionalActions::Flush, &unseen)?;
+    let text = read();
+    tcsetattr(&stdin, OptionalActions::Flush, &shown)?;
+    text
+}

@@ -1,0 +1,236 @@
+//! All credentials in memory: who a secret belongs to, told without the store.
+//!
+//! Derived as the engine is: built from the store at the start, then told of every change by the follower.
+
+use super::text::{Kind, SecretHash, kind_of};
+use crate::domain::ids::{AccountId, OperatorName};
+use crate::services::api_keys::{KeyRecord, Scope};
+use crate::services::operators::{IDLE_MS, Role, SessionRecord};
+use arc_swap::ArcSwap;
+use compact_str::CompactString;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+const MINUTE_MS: i64 = 60_000;
+const NEVER: i64 = i64::MIN;
+
+/// A key as requests know it.
+#[derive(Debug)]
+pub struct ApiKey {
+    pub id: CompactString,
+    /// The main account that it is bound to: it sees and decides for that one and its sub-accounts only.
+    pub account: Option<AccountId>,
+    scopes: Vec<Scope>,
+    expires_at_ms: Option<i64>,
+    used: Arc<Used>,
+}
+
+impl ApiKey {
+    /// Whether it may do what any of `needed` allows.
+    #[must_use]
+    pub fn has_any(&self, needed: &[Scope]) -> bool {
+        self.scopes.iter().any(|scope| *scope == Scope::Admin || needed.contains(scope))
+    }
+
+    #[must_use]
+    pub fn scopes(&self) -> &[Scope] {
+        &self.scopes
+    }
+}
+
+/// A login that has not ended.
+#[derive(Debug)]
+pub struct Session {
+    pub id: CompactString,
+    pub operator: OperatorName,
+    pub ends_at_ms: i64,
+    used: Used,
+}
+
+/// Whose secret was presented.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    Key(Arc<ApiKey>),
+    Session(Arc<Session>, Role),
+}
+
+/// When something was last used, to the minute; outlives changes of a key.
+#[derive(Debug)]
+struct Used {
+    at_ms: AtomicI64,
+    written_ms: AtomicI64,
+}
+
+impl Used {
+    fn at(at_ms: i64) -> Self {
+        Self { at_ms: AtomicI64::new(at_ms), written_ms: AtomicI64::new(at_ms) }
+    }
+
+    fn note(&self, now: i64) {
+        let minute = now - now.rem_euclid(MINUTE_MS);
+        // Written once a minute only, so that cores do not fight over it.
+        if self.at_ms.load(Ordering::Relaxed) < minute {
+            self.at_ms.fetch_max(minute, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Why a secret is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotValid {
+    #[error(
+        "this is not an API key or session: one starts with `qg_` or `qs_`, and its last six characters check the \
+         others; copy all of it"
+    )]
+    Malformed,
+    #[error("no such API key is valid: it was never made, was revoked or rotated away, or has expired")]
+    Key,
+    #[error("no such session is valid: log in again")]
+    Session,
+}
+
+/// All credentials. A reader sees a whole state; a change replaces it.
+#[derive(Debug, Default)]
+pub struct Keyring(ArcSwap<State>);
+
+#[derive(Debug, Default, Clone)]
+struct State {
+    /// The secrets of keys that are taken, with the time from which one is not any more.
+    keys: HashMap<SecretHash, (Arc<ApiKey>, Option<i64>)>,
+    /// Every key that was ever made, revoked ones too.
+    used: HashMap<CompactString, Arc<Used>>,
+    operators: HashMap<OperatorName, Role>,
+    sessions: HashMap<SecretHash, Arc<Session>>,
+}
+
+impl Keyring {
+    /// Whether there is no operator and never was a key. INVARIANT: a revoked key counts, or revoking the last would open
+    /// the server.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let state = self.0.load();
+        state.used.is_empty() && state.operators.is_empty()
+    }
+
+    /// Whose secret it is. No I/O and no allocation.
+    ///
+    /// Errors: it is not one, or not taken at `now`.
+    pub fn authenticate(&self, secret: &str, now: i64) -> Result<Credential, NotValid> {
+        let kind = kind_of(secret).ok_or(NotValid::Malformed)?;
+        let (state, hash) = (self.0.load(), SecretHash::of(secret));
+        match kind {
+            Kind::Key => {
+                let (key, until_ms) = state.keys.get(&hash).ok_or(NotValid::Key)?;
+                let over = |end: &Option<i64>| end.is_some_and(|end| end <= now);
+                if over(until_ms) || over(&key.expires_at_ms) {
+                    return Err(NotValid::Key);
+                }
+                key.used.note(now);
+                Ok(Credential::Key(Arc::clone(key)))
+            }
+            Kind::Session => {
+                let session = state.sessions.get(&hash).ok_or(NotValid::Session)?;
+                let role = state.operators.get(&session.operator).ok_or(NotValid::Session)?;
+                let idle_ms = now.saturating_sub(session.used.at_ms.load(Ordering::Relaxed));
+                if session.ends_at_ms <= now || idle_ms >= IDLE_MS {
+                    return Err(NotValid::Session);
+                }
+                session.used.note(now);
+                Ok(Credential::Session(Arc::clone(session), *role))
+            }
+        }
+    }
+
+    /// The last use of a key, in whole minutes.
+    #[must_use]
+    pub fn last_used_ms(&self, id: &str) -> Option<i64> {
+        let at = self.0.load().used.get(id).map_or(NEVER, |used| used.at_ms.load(Ordering::Relaxed));
+        (at != NEVER).then_some(at)
+    }
+
+    /// Keys that were used since it was last told to be written, at most `most` of them.
+    pub(in crate::services) fn unwritten(&self, most: usize) -> Vec<(CompactString, i64)> {
+        let state = self.0.load();
+        let uses = state.used.iter().filter_map(|(id, used)| {
+            let at = used.at_ms.load(Ordering::Relaxed);
+            (at != used.written_ms.load(Ordering::Relaxed)).then(|| (id.clone(), at))
+        });
+        uses.take(most).collect()
+    }
+
+    pub(in crate::services) fn written(&self, uses: &[(CompactString, i64)]) {
+        let state = self.0.load();
+        for (id, at) in uses {
+            if let Some(used) = state.used.get(id) {
+                used.written_ms.store(*at, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// All keys at once: for the start.
+    pub(in crate::services) fn fill(&self, records: Vec<(CompactString, KeyRecord, Option<i64>)>) {
+        self.change(|state| records.iter().for_each(|(id, record, used_ms)| state.put_key(id, record, *used_ms)));
+    }
+
+    /// Takes over what a key's record holds now.
+    pub(in crate::services) fn put_key(&self, id: &CompactString, record: &KeyRecord) {
+        self.change(|state| state.put_key(id, record, None));
+    }
+
+    /// None: there is no such operator any more, and none of the sessions is taken.
+    pub(in crate::services) fn put_operator(&self, name: &OperatorName, role: Option<Role>) {
+        self.change(|state| match role {
+            Some(role) => _ = state.operators.insert(name.clone(), role),
+            None => _ = state.operators.remove(name),
+        });
+    }
+
+    /// None: the session has ended.
+    pub(in crate::services) fn put_session(&self, (name, id): (&OperatorName, &str), record: Option<&SessionRecord>) {
+        self.change(|state| {
+            let Some((hash, record)) = record.and_then(|record| Some((SecretHash::from_hex(&record.hash)?, record)))
+            else {
+                state.sessions.retain(|_, session| session.id != *id);
+                return;
+            };
+            // A session's record never changes: what is known of its use stays.
+            state.sessions.entry(hash).or_insert_with(|| {
+                let used = Used::at(record.created_at_ms);
+                Arc::new(Session { id: id.into(), operator: name.clone(), ends_at_ms: record.ends_at_ms, used })
+            });
+        });
+    }
+
+    /// The start and the follower alone change it, one after the other.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = State::clone(&self.0.load());
+        change(&mut state);
+        self.0.store(Arc::new(state));
+    }
+}
+
+impl State {
+    fn put_key(&mut self, id: &CompactString, record: &KeyRecord, used_ms: Option<i64>) {
+        let made = || Arc::new(Used::at(used_ms.unwrap_or(NEVER)));
+        let used = Arc::clone(self.used.entry(id.clone()).or_insert_with(made));
+        self.keys.retain(|_, (key, _)| key.id != *id);
+        if record.revoked.is_some() {
+            return;
+        }
+        let key = Arc::new(ApiKey {
+            id: id.clone(),
+            account: record.account.clone(),
+            scopes: record.scopes.clone(),
+            expires_at_ms: record.expires_at_ms,
+            used,
+        });
+        let previous = record.previous.as_ref().map(|previous| (&previous.hash, Some(previous.until_ms)));
+        for (hash, until_ms) in [(&record.hash, None)].into_iter().chain(previous) {
+            // What cannot be read is nobody's secret.
+            if let Some(hash) = SecretHash::from_hex(hash) {
+                self.keys.insert(hash, (Arc::clone(&key), until_ms));
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Operators: from the first owner to the last, and what their roles allow.
+
+use crate::control::{Control, JSON};
+use crate::documents::operations;
+use crate::support::{Reply, Server};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+const PATH: &str = "/v1/operators";
+const PASSWORD: &str = "correct horse battery";
+
+/// A client with the token of a login.
+struct As<'s>(&'s Server, String);
+
+impl As<'_> {
+    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        let authorization = format!("Bearer {}", self.1);
+        let all = [&[JSON, ("authorization", &*authorization)], headers].concat();
+        self.0.send(method, path, &all, body)
+    }
+
+    fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, &[], "")
+    }
+
+    fn post(&self, path: &str, body: Value) -> Reply {
+        self.send("POST", path, &[], &body.to_string())
+    }
+
+    fn change(&self, method: &str, path: &str, body: Value) -> Reply {
+        self.send(method, path, &[("if-match", "*")], &body.to_string())
+    }
+
+    fn make(&self, name: &str, role: &str) {
+        self.post(PATH, json!({"name": name, "role": role, "password": PASSWORD})).is(201);
+    }
+}
+
+fn try_login(server: &Server, name: &str, password: &str) -> Reply {
+    server.post("/v1/login", &json!({"name": name, "password": password}))
+}
+
+fn login<'s>(server: &'s Server, name: &str) -> As<'s> {
+    let token = try_login(server, name, PASSWORD).is(200).json["token"].as_str().unwrap().to_owned();
+    assert!(token.starts_with("qs_") && token.len() == 37, "{token}");
+    As(server, token)
+}
+
+/// The first operator, logged in.
+fn owner(server: &Server) -> As<'_> {
+    server.post(PATH, &json!({"name": "alice", "role": "owner", "password": PASSWORD})).is(201);
+    login(server, "alice")
+}
+
+#[test]
+fn from_the_first_operator_on_every_request_needs_a_credential() {
+    let server = Control::start();
+    server.create("acme");
+    let first = |role: &str, password: &str| json!({"name": "alice", "role": role, "password": password});
+    server.post(PATH, first("viewer", PASSWORD)).refused(422, "invalid_request");
+    server.post(PATH, first("owner", "too short")).refused(422, "invalid_request");
+    assert_eq!(server.get("/v1/me").is(200).json["actor"], "loopback");
+
+    let alice = owner(&server.0);
+
+    server.get("/v1/accounts/acme").refused(401, "unauthorized");
+    assert_eq!(alice.get("/v1/me").is(200).json, json!({"actor": "alice", "actor_kind": "operator", "role": "owner"}));
+    alice.post("/v1/accounts/acme/suspend", json!({"reason": "late"})).is(200);
+    let entry = alice.get("/v1/audit?page_size=1").is(200).json["items"][0].clone();
+    assert_eq!((&entry["actor_kind"], &entry["actor"]), (&json!("operator"), &json!("alice")));
+    alice.post(PATH, first("owner", PASSWORD)).refused(409, "operator_exists");
+    // A key may have whatever scope now: an owner can make the next.
+    alice.post("/v1/api-keys", json!({"scopes": ["decide"]})).is(201);
+    alice.post("/v1/logout", json!({})).is(204);
+    alice.get("/v1/accounts/acme").refused(401, "unauthorized");
+    let again = login(&server.0, "alice").1;
+    let server = server.after_kill();
+    As(&server.0, again).get("/v1/accounts/acme").is(200);
+}
+
+#[test]
+fn every_operation_is_for_the_roles_that_it_names() {
+    let server = Server::start();
+    let alice = owner(&server);
+    for role in ["viewer", "support", "reviewer", "publisher"] {
+        alice.make(role, role);
+    }
+    alice.make("another", "owner");
+    let document = server.get("/openapi.json").json;
+    let items = document["paths"].as_object().unwrap().values();
+    let declared: Vec<&Value> = items.flat_map(|item| item.as_object().unwrap().values()).collect();
+
+    for (name, role) in [
+        ("viewer", "viewer"),
+        ("support", "support"),
+        ("reviewer", "reviewer"),
+        ("publisher", "publisher"),
+        ("another", "owner"),
+    ] {
+        let person = login(&server, name);
+        let (mut let_in, mut refused) = (0, 0);
+        for (operation, (method, path)) in declared.iter().zip(operations(&document)) {
+            let Some(roles) = operation["x-required"]["roles"].as_array() else { continue };
+            if path == "/v1/logout" {
+                continue;
+            }
+            let reply = person.send(&method, &path, &[], "{}");
+            if roles.contains(&json!(role)) {
+                assert!(!matches!(reply.status, 401 | 403 | 500), "{role} {method} {path}: {}", reply.text);
+                let_in += 1;
+            } else {
+                reply.problem(403, "forbidden");
+                let detail = reply.json["detail"].as_str().unwrap();
+                assert!(detail.contains("`owner`") && detail.contains(&format!("`{role}`")), "{detail}");
+                refused += 1;
+            }
+        }
+        assert!(let_in > 20, "{role} {let_in}");
+        assert_eq!(refused == 0, role == "owner", "{role} {refused}");
+    }
+}
+
+#[test]
+fn an_owner_is_always_left_and_a_new_password_ends_sessions() {
+    let server = Server::start();
+    let alice = owner(&server);
+    let own = format!("{PATH}/alice");
+    alice.change("PATCH", &own, json!({"role": "viewer"})).refused(409, "last_owner");
+    alice.change("DELETE", &own, json!({})).refused(409, "last_owner");
+    alice.send("DELETE", &own, &[], "").refused(428, "precondition_required");
+    alice.make("bob", "owner");
+    let bob = login(&server, "bob");
+
+    bob.change("PATCH", &own, json!({"role": "viewer"})).is(200);
+
+    alice.get(PATH).refused(403, "forbidden");
+    bob.change("PATCH", &own, json!({"password": "another long password"})).is(200);
+    alice.get("/v1/me").refused(401, "unauthorized");
+    try_login(&server, "alice", PASSWORD).refused(401, "unauthorized");
+    let token = try_login(&server, "alice", "another long password").is(200).json["token"].as_str().unwrap().to_owned();
+    let alice = As(&server, token);
+    assert_eq!(alice.get("/v1/me").is(200).json["role"], "viewer");
+    bob.change("DELETE", &own, json!({})).is(200);
+    alice.get("/v1/me").refused(401, "unauthorized");
+    bob.get(&own).refused(404, "not_found");
+    let tag = bob.get(&format!("{PATH}/bob")).is(200).etag().to_owned();
+    bob.send("GET", &format!("{PATH}/bob"), &[("if-none-match", &tag)], "").is(304);
+}
+
+#[cfg(feature = "manual-clock")]
+#[test]
+fn failed_logins_wait_and_sessions_end_by_themselves() {
+    let server = Control::start();
+    let alice = owner(&server.0);
+    let key =
+        alice.post("/v1/api-keys", json!({"scopes": ["admin"]})).is(201).json["secret"].as_str().unwrap().to_owned();
+    for name in ["alice", "nobody"] {
+        for _ in 0..4 {
+            try_login(&server.0, name, "wrong password").refused(401, "unauthorized");
+        }
+        let delayed = try_login(&server.0, name, "wrong password").refused(429, "too_many_attempts");
+        assert_eq!(delayed.header("retry-after"), "1");
+    }
+    try_login(&server.0, "alice", PASSWORD).refused(429, "too_many_attempts");
+    // Who is in stays in.
+    alice.get("/v1/me").is(200);
+    As(&server.0, key.clone()).get("/v1/me").is(200);
+
+    server.advance_minutes(1);
+
+    let long = login(&server.0, "alice");
+    let kinds: Vec<String> = {
+        let log = alice.get("/v1/security-log").is(200).json["items"].as_array().unwrap().clone();
+        log.iter().map(|attempt| attempt["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!((kinds[0].as_str(), kinds[1].as_str()), ("login.succeeded", "login.delayed"));
+    assert_eq!(kinds.iter().filter(|kind| *kind == "login.failed").count(), 8, "{kinds:?}");
+    for _ in 0..14 {
+        server.advance_minutes(11 * 60);
+        long.get("/v1/me").is(200);
+    }
+    alice.get("/v1/me").refused(401, "unauthorized");
+    server.advance_minutes(15 * 60);
+    long.get("/v1/me").refused(401, "unauthorized");
+    As(&server.0, key).get("/v1/me").is(200);
+}
+
+#[test]
+fn no_password_and_no_token_is_kept_or_logged() {
+    let server = Server::start();
+    let alice = owner(&server);
+    let wrong = "a wrong password, once";
+    try_login(&server, "alice", wrong).refused(401, "unauthorized");
+    let headers = [("idempotency-key", "k1")];
+    let bob = json!({"name": "bob", "role": "viewer", "password": PASSWORD}).to_string();
+    alice.send("POST", PATH, &headers, &bob).is(201);
+    // Nothing of it is kept under the key, so it is not known to be the same.
+    alice.send("POST", PATH, &headers, &bob).refused(409, "operator_exists");
+    let told = [alice.get(PATH).is(200).text, alice.get("/v1/audit").is(200).text];
+    let secrets = [PASSWORD.to_owned(), wrong.to_owned(), alice.1];
+    let server = server.restart();
+    let holds = |bytes: &[u8]| secrets.iter().any(|s| bytes.windows(s.len()).any(|window| window == s.as_bytes()));
+    for file in crate::billing_sources::files_under(&server.data()) {
+        assert!(!holds(&std::fs::read(&file).unwrap()), "{}", file.display());
+    }
+    assert!(!told.iter().chain([&server.log()]).any(|text| holds(text.as_bytes())));
+    assert!(told.iter().all(|text| !text.contains("salt")));
+}
+
+fn operator(server: &Server, arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_quotagate"))
+        .arg("operator")
+        .args(arguments)
+        .arg("--data")
+        .arg(server.data())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that is refused before does not read it.
+    _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn whoever_owns_the_machine_recovers_by_the_command() {
+    let mut server = Server::start();
+    server.signal(rustix::process::Signal::TERM);
+    server.ended();
+    let line = format!("{PASSWORD}\n");
+
+    let too_short = operator(&server, &["create", "alice", "--role", "owner"], "short\n");
+    let made = operator(&server, &["create", "alice", "--role", "owner"], &line);
+    let bob = operator(&server, &["create", "bob", "--role", "support", "--password-file", "-"], &line);
+    let reset = operator(&server, &["reset-password", "alice"], "another long password\n");
+    let last = operator(&server, &["remove", "alice"], "");
+    let removed = operator(&server, &["remove", "bob"], "");
+    let listed = operator(&server, &["list"], "");
+
+    assert_eq!((too_short.status.code(), last.status.code()), (Some(1), Some(1)), "{too_short:?} {last:?}");
+    for done in [&made, &bob, &reset, &removed, &listed] {
+        assert!(done.status.success(), "{done:?}");
+    }
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("alice") && !listed.contains("bob"), "{listed}");
+    let server = Server::on_the_folder_of(&server);
+    server.get("/v1/accounts").refused(401, "unauthorized");
+    try_login(&server, "alice", PASSWORD).refused(401, "unauthorized");
+    try_login(&server, "alice", "another long password").is(200);
+}
