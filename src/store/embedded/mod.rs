@@ -116,7 +116,7 @@ impl EmbeddedStore {
     pub fn open(folder: &Path, options: Options) -> Result<(Self, StartReport), StoreError> {
         let parts = open::open(folder, &options)?;
         let security_log = SecurityLog::open(folder)?;
-        let shared = Arc::new(Shared::new(&parts.applied, parts.journal.position()));
+        let shared = Arc::new(Shared::new(&parts.applied, &parts.journal));
         let (sender, receiver) = sync_channel(MAX_WAITING);
         let committer = Committer {
             journal: parts.journal,

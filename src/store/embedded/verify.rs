@@ -5,7 +5,7 @@ use super::counters::Counters;
 use super::journal::Place;
 use super::journal::entry::{Change, RecordedWrite};
 use super::journal::frame::{Entry, Hash};
-use super::journal::scan::{self, damaged};
+use super::journal::scan::{self, Then, damaged};
 use super::lock::Lock;
 use super::{format, guarded, sled_db};
 use crate::store::{StoreError, Table};
@@ -199,7 +199,7 @@ fn walk(
     report.segments = segments.len() as u64;
     for (index, segment) in segments.iter().enumerate() {
         let mut entries = 0;
-        let read = scan::read(segment, segments.get(index + 1), &mut |entry, hash, place| {
+        let read = scan::read(segment, Then::of(segments.get(index + 1)), &mut |entry, hash, place| {
             visit(entry, hash, place)?;
             entries += 1;
             Ok(())
