@@ -3,6 +3,7 @@
 //! Owns arguments, what is printed, and exit codes: 0 done, 1 the answer is no, 2 it could not be done. Deliberately
 //! absent: anything another front would need too.
 
+mod anchor;
 mod backup;
 mod billing_source;
 mod data;

@@ -34,7 +34,9 @@ pub use backup::{BackupReport, restore};
 pub use open::{ControlStart, StartReport};
 pub use security_log::Attempt;
 pub use shared::{Health, OnApply};
-pub use verify::{Area, Finding, VerifyReport, must_hold_store, verify, verify_journal};
+pub use verify::{
+    Anchor, Anchored, Area, Finding, VerifyReport, must_hold_store, verify, verify_against, verify_journal,
+};
 
 use super::{
     AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, CommitError, CounterGroup, CounterStore, Key, MAX_SCAN,
@@ -166,9 +168,12 @@ impl EmbeddedStore {
         self.security_log.recent(limit)
     }
 
-    /// Checks every checksum and the chain of the journal while it is served from.
-    pub fn verify_journal(&self) -> Result<VerifyReport, StoreError> {
-        verify::verify_journal(&self.folder)
+    /// Checks every checksum and the chain of the journal while it is served from, up to what was durable when it
+    /// began, and that this is what was written.
+    ///
+    /// It reads the whole journal: run one at a time.
+    pub fn verify_journal(&self, anchor: Option<Anchor>) -> Result<VerifyReport, StoreError> {
+        verify::verify_served(&self.folder, &self.health(), anchor)
     }
 
     /// Finishes the commits that were taken, makes everything durable and records a clean stop. Later commits are

@@ -102,6 +102,8 @@ pub(crate) enum Then<'a> {
     Next(&'a Segment),
     /// Nothing, or a group that was never made durable.
     End,
+    /// Whatever there is: so many bytes of this segment were made durable, and they are what is read.
+    Durable(u64),
 }
 
 impl<'a> Then<'a> {
@@ -131,6 +133,9 @@ pub(crate) fn read_on(
     let number = segment.number;
     let failed = |error| StoreError::io(format!("read segment {number}"))(error);
     let mut window = Window::over(&segment.path).map_err(failed)?;
+    if let Then::Durable(len) = then {
+        window.len = window.len.min(len);
+    }
     let mut end = SegmentEnd { torn: 0, ..from };
     while end.len < window.len {
         let at = end.len;
@@ -152,7 +157,11 @@ pub(crate) fn read_on(
             let what = format!("the segment ends at change {} but {} begins elsewhere", end.seq, next.number);
             Err(damaged(number, end.len, what))
         }
-        Then::Next(_) | Then::End => Ok(end),
+        Then::Durable(len) if end.len < len => {
+            let what = format!("the segment was cut after change {}: {len} bytes of it were written", end.seq);
+            Err(damaged(number, end.len, what))
+        }
+        Then::Next(_) | Then::Durable(_) | Then::End => Ok(end),
     }
 }
 
