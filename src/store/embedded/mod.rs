@@ -19,6 +19,7 @@ mod counters;
 mod failpoint;
 mod format;
 mod journal;
+mod journal_reader;
 pub mod layer;
 mod lock;
 mod open;
@@ -31,6 +32,7 @@ mod sled_db;
 mod verify;
 
 pub use backup::{BackupReport, restore};
+pub use journal_reader::{JournalEntry, JournalReader};
 pub use open::{ControlStart, StartReport};
 pub use security_log::Attempt;
 pub use shared::{Health, OnApply};
