@@ -10,6 +10,7 @@
 mod access_log;
 mod accounts;
 mod audit;
+mod audit_chain;
 mod billing_sources;
 pub(crate) mod body;
 mod caps;

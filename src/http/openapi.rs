@@ -51,6 +51,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = app.configure(routes::hot).configure(routes::control).split_for_parts().1;
     for item in document.paths.paths.values_mut() {
         for operation in operations(item) {
+            may_leave_out_body(operation);
             add_common_responses(operation);
         }
     }
@@ -91,6 +92,20 @@ pub fn json() -> String {
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
     methods.into_iter().filter_map(Option::as_mut)
+}
+
+/// A body that is not required is left out, not sent as null.
+fn may_leave_out_body(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    let is_required = matches!(body.required, Some(Required::True));
+    for content in body.content.values_mut() {
+        let RefOr::T(content) = content else { continue };
+        let Some(RefOr::T(Schema::OneOf(either))) = &content.schema else { continue };
+        let named = either.items.iter().find(|item| matches!(item, RefOr::Ref(_)));
+        if let ([_, _], Some(named), false) = (either.items.as_slice(), named, is_required) {
+            content.schema = Some(named.clone());
+        }
+    }
 }
 
 /// Error answers that follow from what an operation takes, and the form of those that it declares itself.

@@ -4,7 +4,7 @@ use super::access_log::AccessLog;
 use super::paths;
 use super::problem::{Place, Problem};
 use super::{accounts, audit, caps, clamps, decisions, docs, health, help, overrides, policies, reservations};
-use super::{billing_sources, eligibility, hooks, payments, reconcile};
+use super::{audit_chain, billing_sources, eligibility, hooks, payments, reconcile};
 use super::{sub_accounts, tier, tiers, usage};
 use actix_web::error::PathError;
 use actix_web::web;
@@ -76,7 +76,9 @@ pub(super) fn control(routes: &mut ServiceConfig<'_>) {
         .service(policies::activations)
         .service(tiers::list)
         .service(tiers::set_quota)
-        .service(audit::list);
+        .service(audit::list)
+        .service(audit_chain::head)
+        .service(audit_chain::verify);
 }
 
 /// Everything that the server answers.

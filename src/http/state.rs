@@ -9,6 +9,7 @@ use crate::store::embedded::EmbeddedStore;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::sync::Semaphore;
 
 pub struct State {
     pub(crate) engine: Arc<Engine>,
@@ -19,6 +20,8 @@ pub struct State {
     pub(crate) max_body_bytes: usize,
     pub(crate) traffic: Traffic,
     pub(crate) in_flight_keys: super::idempotency::InFlight,
+    /// Held by the one verification of the audit log that may be under way.
+    pub(crate) verifying: Arc<Semaphore>,
 }
 
 /// What readiness and the metrics look at.
@@ -42,6 +45,7 @@ impl State {
             max_body_bytes,
             traffic: Traffic::default(),
             in_flight_keys: super::idempotency::InFlight::default(),
+            verifying: Arc::new(Semaphore::new(1)),
         }
     }
 }
