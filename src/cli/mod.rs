@@ -3,6 +3,8 @@
 //! Owns arguments, what is printed, and exit codes: 0 done, 1 the answer is no, 2 it could not be done. Deliberately
 //! absent: anything another front would need too.
 
+mod anchor;
+mod audit;
 mod backup;
 mod billing_source;
 mod data;
@@ -36,6 +38,7 @@ Examples:
   quotagate simulate --help                          run a trace, compare two policies
   quotagate import --help                            bring over accounts and payments
   quotagate verify --data ./data                     check what is stored
+  quotagate audit tail --follow                      the last changes, and those to come
   quotagate help policy                              more on a command";
 
 #[derive(Debug, clap::Subcommand)]
@@ -46,6 +49,7 @@ enum Command {
     Serve(serve::Args),
     Openapi(openapi::Args),
     Import(import::Args),
+    Audit(audit::Args),
     Verify(verify::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -87,6 +91,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(&args, &mut streams),
         Command::Openapi(args) => openapi::run(&args, &mut streams),
         Command::Import(args) => import::run(&args, &mut streams),
+        Command::Audit(args) => audit::run(&args, &mut streams),
         Command::Verify(args) => verify::run(&args, &mut streams),
         Command::Backup(args) => backup::run(&args, &mut streams),
         Command::Restore(args) => restore::run(&args, &mut streams),

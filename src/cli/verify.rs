@@ -1,8 +1,9 @@
 //! `quotagate verify`: whether what is stored is whole.
 
+use super::anchor::anchor;
 use super::data::DataFolder;
 use super::{Failure, Streams};
-use crate::store::embedded::{Area, Finding, VerifyReport, verify, verify_journal};
+use crate::store::embedded::{Anchor, Anchored, Area, Finding, VerifyReport, verify_against, verify_journal};
 use serde_json::{Value, json};
 
 /// Check a data folder: every checksum, the hash chain, and that the state equals a replay
@@ -13,11 +14,13 @@ use serde_json::{Value, json};
 #[command(after_help = "\
 A server holds its folder, so a full check needs it stopped (or a copy of the folder). --journal-only goes \
 beside a running server: it checks every checksum and the chain of the journal, the truth from which all else \
-is rebuilt. It cannot tell that the newest changes were cut off.
+is rebuilt. It cannot tell that the newest changes were cut off, nor that the journal was written anew with a chain of \
+its own: --anchor can, with what was kept elsewhere of `GET /v1/audit/head`.
 
 Examples:
   quotagate verify                                   ./data, everything
   quotagate verify --data /var/lib/quotagate --journal-only
+  quotagate verify --anchor 12:8d3f…                 and that change 12 is the one that was
   quotagate verify --format json | jq '.findings[]'
     {\"area\": \"journal\", \"segment\": 1, \"offset\": 4711, \"after_change\": 12,
      \"what\": \"the group fails its checksum\", \"advice\": \"…\"}")]
@@ -27,6 +30,9 @@ pub(super) struct Args {
     /// Only the journal; also while a server runs
     #[arg(long)]
     journal_only: bool,
+    /// A change and its hash, kept apart from the folder, which the journal must have
+    #[arg(long, value_name = "SEQ:HASH", value_parser = anchor)]
+    anchor: Option<Anchor>,
     /// How to report: text for people, json for programs
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -40,7 +46,8 @@ enum Format {
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let folder = &args.data.path;
-    let checked = if args.journal_only { verify_journal(folder) } else { verify(folder) };
+    let checked =
+        if args.journal_only { verify_journal(folder, args.anchor) } else { verify_against(folder, args.anchor) };
     let in_use = "stop the server to check everything, or check its journal beside it with `--journal-only`";
     let report = checked.map_err(|error| args.data.failed(&error, in_use))?;
     match args.format {
@@ -61,7 +68,7 @@ fn print(args: &Args, report: &VerifyReport, streams: &mut Streams<'_>) -> Resul
         writeln!(out, "{}: {}", place(finding.area), finding.what)?;
     }
     let mut told: Vec<&str> = Vec::new();
-    for advice in report.findings.iter().map(|finding| advice(finding.area)) {
+    for advice in report.findings.iter().map(|finding| finding.area.advice()) {
         if !told.contains(&advice) {
             writeln!(out, "what to do: {advice}")?;
             told.push(advice);
@@ -74,6 +81,15 @@ fn print(args: &Args, report: &VerifyReport, streams: &mut Streams<'_>) -> Resul
         let bytes = report.torn_bytes;
         let what = "of no finished group: never acknowledged, or just being written";
         writeln!(out, "          then {bytes} bytes from byte {offset} of segment {segment} on, {what}")?;
+    }
+    if let (Some(Anchor { seq, .. }), Some(anchored)) = (args.anchor, report.anchor) {
+        let found = match anchored {
+            Anchored::Held => "as it was".to_owned(),
+            Anchored::Differs { hash } => format!("another one, with the hash {}", hex::encode(hash)),
+            Anchored::BeyondEnd => "not there: the journal ends before it".to_owned(),
+            Anchored::Unreadable => "not readable".to_owned(),
+        };
+        writeln!(out, "anchor    change {seq} is {found}")?;
     }
     if args.journal_only {
         writeln!(out, "control   not checked\ncounters  not checked")?;
@@ -104,10 +120,19 @@ fn document(args: &Args, report: &VerifyReport) -> Value {
             "end": {"segment": report.end.0, "offset": report.end.1},
             "unacknowledged_bytes": report.torn_bytes,
         },
+        "anchor": args.anchor.zip(report.anchor).map(|(anchor, found)| anchored(anchor, found)),
         "control": checked(report.records),
         "counters": checked(report.counters),
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
     })
+}
+
+fn anchored(Anchor { seq, hash }: Anchor, found: Anchored) -> Value {
+    let mut anchor = json!({"change": seq, "hash": hex::encode(hash), "found": found.as_str()});
+    if let Anchored::Differs { hash } = found {
+        anchor["found_hash"] = json!(hex::encode(hash));
+    }
+    anchor
 }
 
 fn finding(Finding { area, what }: &Finding) -> Value {
@@ -119,7 +144,7 @@ fn finding(Finding { area, what }: &Finding) -> Value {
         Area::Counters => json!({"area": "counters"}),
     };
     finding["what"] = json!(what);
-    finding["advice"] = json!(advice(*area));
+    finding["advice"] = json!(area.advice());
     finding
 }
 
@@ -130,24 +155,6 @@ fn place(area: Area) -> String {
         }
         Area::Control => "control".to_owned(),
         Area::Counters => "counters".to_owned(),
-    }
-}
-
-fn advice(area: Area) -> &'static str {
-    match area {
-        Area::Journal { .. } => {
-            "the journal is the truth and is never repaired in place: keep this folder as it is, restore a backup into \
-             a new one with `quotagate restore BACKUP --data NEW`, and add `--newer-journal` with this folder's \
-             `journal` if what came after the backup still reads"
-        }
-        Area::Control => {
-            "the control state is made from the journal: move `control/` away while no server runs, and the next \
-             start makes it anew"
-        }
-        Area::Counters => {
-            "usage alone is affected, never policy: the next start goes on without what is broken, which counts as \
-             not used"
-        }
     }
 }
 

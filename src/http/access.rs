@@ -130,6 +130,8 @@ const OPERATIONS: &[(&str, Access)] = &[
     ("listTiers", READ_COMMON),
     ("setTierQuota", POLICIES),
     ("listAudit", READ_ALL),
+    ("getAuditHead", READ_ALL),
+    ("verifyAudit", READ_ALL),
     ("createApiKey", CREDENTIALS),
     ("listApiKeys", CREDENTIALS),
     ("getApiKey", CREDENTIALS),

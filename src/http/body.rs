@@ -45,6 +45,32 @@ impl FromRequest for JsonBytes {
     }
 }
 
+/// A JSON body that may be left out, together with its content type.
+pub(crate) struct OptionalJson(pub(crate) Option<Bytes>);
+
+impl FromRequest for OptionalJson {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        if !request.content_type().is_empty() {
+            let json = JsonBytes::from_request(request, payload);
+            return Box::pin(async move { json.await.map(|JsonBytes(bytes)| Self(Some(bytes))) });
+        }
+        let refused = check_head(request);
+        let mut payload = payload.take();
+        Box::pin(async move {
+            match (payload.next().await, refused) {
+                (Some(_), Err(problem)) => {
+                    drain(&mut payload).await;
+                    Err(problem)
+                }
+                (None, _) | (Some(_), Ok(_)) => Ok(Self(None)),
+            }
+        })
+    }
+}
+
 /// What can be told before the body is read. Returns the most bytes that it may have.
 fn check_head(request: &HttpRequest) -> Result<usize, Problem> {
     if !request.content_type().eq_ignore_ascii_case("application/json") {

@@ -12,6 +12,7 @@ mod access_log;
 mod accounts;
 mod api_keys;
 mod audit;
+mod audit_chain;
 mod billing_sources;
 pub(crate) mod body;
 mod caps;

@@ -61,6 +61,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     for item in document.paths.paths.values_mut() {
         for operation in operations(item) {
             add_access(operation);
+            may_leave_out_body(operation);
             add_common_responses(operation);
         }
     }
@@ -147,6 +148,20 @@ fn add_access(operation: &mut Operation) {
     let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     let value = json!({"scopes": required, "bound_keys": reach != Reach::All, "roles": roles});
     operation.extensions.get_or_insert_default().insert("x-required".to_owned(), value);
+}
+
+/// A body that is not required is left out, not sent as null.
+fn may_leave_out_body(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    let is_required = matches!(body.required, Some(Required::True));
+    for content in body.content.values_mut() {
+        let RefOr::T(content) = content else { continue };
+        let Some(RefOr::T(Schema::OneOf(either))) = &content.schema else { continue };
+        let named = either.items.iter().find(|item| matches!(item, RefOr::Ref(_)));
+        if let ([_, _], Some(named), false) = (either.items.as_slice(), named, is_required) {
+            content.schema = Some(named.clone());
+        }
+    }
 }
 
 /// Error answers that follow from what an operation takes, and the form of those that it declares itself.

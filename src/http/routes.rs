@@ -7,7 +7,7 @@ use super::{
     accounts, api_keys, audit, caps, clamps, decisions, docs, health, help, operators, overrides, policies,
     reservations, security_log,
 };
-use super::{billing_sources, eligibility, hooks, payments, reconcile};
+use super::{audit_chain, billing_sources, eligibility, hooks, payments, reconcile};
 use super::{sub_accounts, tier, tiers, usage};
 use actix_web::error::PathError;
 use actix_web::web;
@@ -79,7 +79,9 @@ pub(super) fn control(routes: &mut ServiceConfig<'_>) {
         .service(policies::activations)
         .service(tiers::list)
         .service(tiers::set_quota)
-        .service(audit::list);
+        .service(audit::list)
+        .service(audit_chain::head)
+        .service(audit_chain::verify);
     routes
         .service(api_keys::create)
         .service(api_keys::list)

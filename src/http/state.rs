@@ -29,6 +29,8 @@ pub struct State {
     pub(crate) delays: Delays,
     pub(crate) hashing: Hashing,
     uses_written_ms: AtomicI64,
+    /// Held by the one verification of the audit log that may be under way.
+    pub(crate) verifying: Arc<Semaphore>,
 }
 
 /// What readiness and the metrics look at.
@@ -55,6 +57,7 @@ impl State {
             in_flight_keys: super::idempotency::InFlight::default(),
             delays: Delays::default(),
             hashing: Hashing::default(),
+            verifying: Arc::new(Semaphore::new(1)),
         }
     }
 }

@@ -267,7 +267,11 @@ impl Services {
                 return Ok(Plan::Unchanged { value, revision: before.revision });
             }
             let key = keys::account(id);
-            let change = Change::new(deed.action, subject(id))
+            let mut change = Change::new(deed.action, subject(id));
+            if let Role::Sub { main, .. } = &after.role {
+                change = change.subject(subject(main));
+            }
+            let change = change
                 .detail("reason", deed.reason)?
                 .detail("before", &before.value)?
                 .detail("after", &after)?

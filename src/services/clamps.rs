@@ -175,6 +175,9 @@ pub fn remove(
             .detail("before", &before.value)?
             .expect(Table::Clamps, Key::text(id), Some(before.revision))
             .delete(Table::Clamps, Key::text(id));
+        if let ScopeRecord::Account(account) = &before.value.scope {
+            change = change.subject(account_subject(account));
+        }
         let ends = before.value.expires_at_ms.map(|end| keys::clamp_end(end, id));
         for row in kept.without_row.iter().filter(|row| ends.as_ref() != Some(row)) {
             change = change.put(Table::Index, row.clone(), json!({}))?;

@@ -97,6 +97,7 @@ fn every_example_of_a_change_works_as_it_stands_on_a_new_server() {
         ("POST", "/v1/billing-sources/{source}/secrets", None),
         ("POST", "/v1/billing-sources/{source}/disable", None),
         ("POST", "/v1/billing-sources/{source}/enable", None),
+        ("POST", "/v1/audit/verify", None),
         ("POST", "/v1/accounts/{id}/usage/reset", None),
         ("POST", "/v1/accounts/{id}/suspend", None),
         ("POST", "/v1/accounts/{id}/resume", None),

@@ -54,7 +54,7 @@ fn a_delivery_without_a_good_signature_changes_nothing_and_is_told_why() {
         (&format!("t={now}"), "not of the form"),
         (&format!("{good},t={now}"), "not of the form"),
         (&wrong, "no `v1` is the signature"),
-        (&good.replace("v1=", "v0=1,v1=0").replace("v1=00", "v1=0"), "not of the form"),
+        (&good.replace("v1=", "v0=1,v1=0"), "not of the form"),
         (&signature(&secret, now - 400, &body), "more than 300 s ago"),
         (&signature(&secret, now + 400, &body), "ahead of this server's clock"),
         // Signed for another time, and for nothing at all.

@@ -1,6 +1,8 @@
 //! The REST surface by user journey: the real binary on a port of its own, a real folder, a plain client.
 
 mod control;
+#[path = "../support/forge.rs"]
+mod forge;
 mod money;
 mod signing;
 mod support;
@@ -8,6 +10,7 @@ mod support;
 mod accounts;
 mod api_keys;
 mod audit;
+mod audit_chain;
 mod bad_input;
 mod batch;
 mod billing_sources;

@@ -143,6 +143,28 @@ fn a_segment_that_was_only_begun_is_begun_again() {
 }
 
 #[test]
+fn the_time_of_the_last_change_is_known_also_where_the_last_segment_is_empty() {
+    let folder = memory_folder();
+    filled(folder.path(), 3);
+    let (store, _) = open(folder.path());
+    let hash = store.must(put("last", json!({}))).hash;
+    drop(store);
+    let mut header = std::fs::read(segment(folder.path(), 1)).unwrap()[..60].to_vec();
+    header[12..20].copy_from_slice(&2u64.to_be_bytes());
+    header[20..28].copy_from_slice(&5u64.to_be_bytes());
+    header[28..60].copy_from_slice(&hash);
+    header.extend_from_slice(&crc32c::crc32c(&header).to_be_bytes());
+    let before = open(folder.path()).0.health();
+    std::fs::write(segment(folder.path(), 2), header).unwrap();
+
+    let after = open(folder.path()).0.health();
+
+    assert_eq!((after.seq, after.hash, after.at_ms, after.journal), (4, hash, Some(1_000), (2, 64)));
+    assert_eq!((before.seq, before.hash, before.at_ms), (4, hash, Some(1_000)));
+    assert_eq!(open(memory_folder().path()).0.health().at_ms, None);
+}
+
+#[test]
 fn a_missing_control_state_is_rebuilt_from_the_journal() {
     let folder = memory_folder();
     filled(folder.path(), 200);

@@ -142,7 +142,8 @@ impl Committer {
             self.shared.stop(why.clone());
             return Err(Failure { why, uncertain: true });
         }
-        self.shared.set_position(&self.applied, self.journal.position());
+        let at_ms = accepted.last().map(|job| job.record.at_ms);
+        self.shared.set_position(&self.applied, self.journal.position(), at_ms);
         hit(Step::Applied);
         Ok(entries)
     }

@@ -19,6 +19,7 @@ mod counters;
 mod failpoint;
 mod format;
 mod journal;
+mod journal_reader;
 pub mod layer;
 mod lock;
 mod open;
@@ -31,10 +32,13 @@ mod sled_db;
 mod verify;
 
 pub use backup::{BackupReport, restore};
+pub use journal_reader::{JournalEntry, JournalReader};
 pub use open::{ControlStart, StartReport};
 pub use security_log::Attempt;
 pub use shared::{Health, OnApply};
-pub use verify::{Area, Finding, VerifyReport, must_hold_store, verify, verify_journal};
+pub use verify::{
+    Anchor, Anchored, Area, Finding, VerifyReport, must_hold_store, verify, verify_against, verify_journal,
+};
 
 use super::{
     AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, CommitError, CounterGroup, CounterStore, Key, MAX_SCAN,
@@ -116,7 +120,7 @@ impl EmbeddedStore {
     pub fn open(folder: &Path, options: Options) -> Result<(Self, StartReport), StoreError> {
         let parts = open::open(folder, &options)?;
         let security_log = SecurityLog::open(folder)?;
-        let shared = Arc::new(Shared::new(&parts.applied, parts.journal.position()));
+        let shared = Arc::new(Shared::new(&parts.applied, &parts.journal));
         let (sender, receiver) = sync_channel(MAX_WAITING);
         let committer = Committer {
             journal: parts.journal,
@@ -166,9 +170,12 @@ impl EmbeddedStore {
         self.security_log.recent(limit)
     }
 
-    /// Checks every checksum and the chain of the journal while it is served from.
-    pub fn verify_journal(&self) -> Result<VerifyReport, StoreError> {
-        verify::verify_journal(&self.folder)
+    /// Checks every checksum and the chain of the journal while it is served from, up to what was durable when it
+    /// began, and that this is what was written.
+    ///
+    /// It reads the whole journal: run one at a time.
+    pub fn verify_journal(&self, anchor: Option<Anchor>) -> Result<VerifyReport, StoreError> {
+        verify::verify_served(&self.folder, &self.health(), anchor)
     }
 
     /// Finishes the commits that were taken, makes everything durable and records a clean stop. Later commits are

@@ -5,7 +5,7 @@ use super::counters::Counters;
 use super::format::{self, Run};
 use super::journal::entry::Change;
 use super::journal::frame::{Entry, Hash};
-use super::journal::scan::{self, Segment, damaged};
+use super::journal::scan::{self, Segment, Then, damaged};
 use super::journal::{Journal, Place};
 use super::lock::Lock;
 use super::{Options, sled_db};
@@ -190,7 +190,7 @@ fn replay(segments: &[Segment], control: &Control, applied: &mut Applied) -> Res
         if segment.first_seq == from.seq + 1 && segment.prev_hash != from.hash {
             return Err(StoreError::JournalReplaced { seq: from.seq });
         }
-        scan::read(segment, segments.get(index + 1), &mut visit)?;
+        scan::read(segment, Then::of(segments.get(index + 1)), &mut visit)?;
     }
     if replayed > 0 {
         control.sweep(applied)?;

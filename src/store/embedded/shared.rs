@@ -1,6 +1,7 @@
 //! What the committer tells the rest of the store.
 
 use super::control::Applied;
+use super::journal::Journal;
 use crate::store::{Changeset, ReadOnly};
 use parking_lot::Mutex;
 use std::mem::discriminant;
@@ -17,6 +18,8 @@ pub struct Health {
     pub seq: u64,
     /// Hash of its journal entry: the head of the chain.
     pub hash: [u8; 32],
+    /// When that change was made; None before the first.
+    pub at_ms: Option<i64>,
     /// Latest time of any change since a clock was last accepted, in milliseconds since the Unix epoch; 0 before the
     /// first.
     pub last_at_ms: i64,
@@ -30,9 +33,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(applied: &Applied, journal: (u64, u64)) -> Self {
-        let Applied { seq, hash, at_ms, .. } = *applied;
-        let health = Health { read_only: None, seq, hash, last_at_ms: at_ms, journal };
+    pub(crate) fn new(applied: &Applied, journal: &Journal) -> Self {
+        let Applied { seq, hash, at_ms: last_at_ms, .. } = *applied;
+        let (at_ms, journal) = (journal.found_at_ms(), journal.position());
+        let health = Health { read_only: None, seq, hash, at_ms, last_at_ms, journal };
         Self { health: Mutex::new(health), on_apply: Mutex::new(None) }
     }
 
@@ -57,8 +61,10 @@ impl Shared {
         }
     }
 
-    pub(crate) fn set_position(&self, applied: &Applied, journal: (u64, u64)) {
+    /// `at_ms` is of the last change.
+    pub(crate) fn set_position(&self, applied: &Applied, journal: (u64, u64), at_ms: Option<i64>) {
         let mut health = self.health.lock();
+        health.at_ms = at_ms;
         (health.seq, health.hash, health.last_at_ms) = (applied.seq, applied.hash, applied.at_ms);
         health.journal = journal;
     }

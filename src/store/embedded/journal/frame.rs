@@ -123,6 +123,12 @@ impl GroupBuilder {
     }
 }
 
+/// How long the body of the group says it is that begins `bytes`. None: no group begins there.
+pub(crate) fn group_body_len(bytes: &[u8]) -> Option<usize> {
+    let mut reader = Reader(bytes);
+    (reader.take::<8>()? == GROUP_MAGIC).then(|| reader.u32()).flatten().map(|len| len as usize)
+}
+
 /// The body of the group that begins `bytes`, and how many entries it says it has.
 ///
 /// Errors: what is wrong with it, in words.

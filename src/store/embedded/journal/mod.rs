@@ -10,7 +10,7 @@ use super::failpoint::{Safeguard, taken_out};
 use super::layer::{FileLayer, JournalFile, write_all};
 use crate::store::StoreError;
 use frame::{GENESIS, GROUP_HEADER, GroupBuilder, Hash, SEGMENT_HEADER, SegmentHeader};
-use scan::{Segment, SegmentEnd};
+use scan::{Segment, SegmentEnd, Then};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,6 +58,8 @@ pub(crate) struct Journal {
     len: u64,
     last_seq: u64,
     last_hash: Hash,
+    /// When the last change was made that was there at the start.
+    found_at_ms: Option<i64>,
 }
 
 pub(crate) fn path(folder: &Path, number: u64) -> PathBuf {
@@ -86,10 +88,12 @@ impl Journal {
             segments.push(Segment { path: path(folder, 1), number: 1, first_seq: 1, prev_hash: GENESIS });
             let len = SEGMENT_HEADER as u64;
             let folder = folder.to_owned();
-            let journal = Self { folder, layer, segment_bytes, file, number: 1, len, last_seq: 0, last_hash: GENESIS };
+            let (last_hash, found_at_ms) = (GENESIS, None);
+            let journal =
+                Self { folder, layer, segment_bytes, file, number: 1, len, last_seq: 0, last_hash, found_at_ms };
             return Ok((journal, segments, 0));
         };
-        let end = scan::read(last, None, &mut |_, _, _| Ok(()))?;
+        let (end, found_at_ms) = read_last(&segments, last)?;
         let mut file = layer.open(&last.path).map_err(StoreError::io(doing))?;
         settle(&mut *file, &last.path, &end).map_err(StoreError::io(doing))?;
         layer.sync_folder(folder).map_err(StoreError::io(doing))?;
@@ -102,8 +106,14 @@ impl Journal {
             len: end.len,
             last_seq: end.seq,
             last_hash: end.hash,
+            found_at_ms,
         };
         Ok((journal, segments, end.torn))
+    }
+
+    /// When the last change was made that was there at the start; None: there was none.
+    pub(crate) fn found_at_ms(&self) -> Option<i64> {
+        self.found_at_ms
     }
 
     pub(crate) fn last_seq(&self) -> u64 {
@@ -177,6 +187,27 @@ impl Journal {
             }),
         }
     }
+}
+
+/// Where the last segment ends, and when the last change was made.
+fn read_last(segments: &[Segment], last: &Segment) -> Result<(SegmentEnd, Option<i64>), StoreError> {
+    // Only the newest is looked into: each replaces the one before.
+    let mut payload = Vec::new();
+    let mut keep = |entry: &frame::Entry<'_>, _, _| {
+        payload.clear();
+        payload.extend_from_slice(entry.payload);
+        Ok(())
+    };
+    let end = scan::read(last, Then::End, &mut keep)?;
+    if end.seq < last.first_seq
+        && let [.., before, _] = segments
+    {
+        // It was begun and nothing was written to it.
+        scan::read(before, Then::Next(last), &mut keep)?;
+    }
+    // What does not say when is told by whoever reads it as a change.
+    let part = serde_json::from_slice::<entry::AuditPart>(&payload).ok();
+    Ok((end, part.map(|part| part.at_ms)))
 }
 
 /// ORDER: header, its durability and the name's durability come before the first group.

@@ -1,14 +1,20 @@
 //! Checks a folder without changing what it holds: journal, chain, records, and that the state equals a replay.
 
+mod chain;
+
+pub use chain::{Anchor, Anchored};
+
 use super::control::{Control, full_key, split_key};
 use super::counters::Counters;
 use super::journal::Place;
 use super::journal::entry::{Change, RecordedWrite};
 use super::journal::frame::{Entry, Hash};
-use super::journal::scan::{self, damaged};
+use super::journal::scan::damaged;
 use super::lock::Lock;
-use super::{format, guarded, sled_db};
+use super::shared::Health;
+use super::{audit_index, format, guarded, sled_db};
 use crate::store::{StoreError, Table};
+use chain::Walk;
 use serde_json::value::to_raw_value;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -31,6 +37,8 @@ pub struct VerifyReport {
     /// Records of the control state that were compared with the replay.
     pub records: u64,
     pub counters: u64,
+    /// Whether the journal has the anchor that was given.
+    pub anchor: Option<Anchored>,
     /// What is wrong, the first [`MAX_FINDINGS`].
     pub findings: Vec<Finding>,
 }
@@ -49,6 +57,28 @@ pub enum Area {
     Control,
     /// Disposable: the next start goes on without what is broken.
     Counters,
+}
+
+impl Area {
+    /// What to do about a finding.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Journal { .. } => {
+                "the journal is the truth and is never repaired in place: keep this folder as it is, restore a backup \
+                 into a new one with `quotagate restore BACKUP --data NEW`, and add `--newer-journal` with this \
+                 folder's `journal` if what came after the backup still reads"
+            }
+            Self::Control => {
+                "the control state is made from the journal: move `control/` away while no server runs, and the next \
+                 start makes it anew"
+            }
+            Self::Counters => {
+                "usage alone is affected, never policy: the next start goes on without what is broken, which counts \
+                 as not used"
+            }
+        }
+    }
 }
 
 impl VerifyReport {
@@ -102,6 +132,13 @@ struct Replay {
 ///
 /// Errors: in use, of a newer version, no store, or unreadable. What is wrong with the content is in the report.
 pub fn verify(folder: &Path) -> Result<VerifyReport, StoreError> {
+    verify_against(folder, None)
+}
+
+/// The same, and whether the journal has an anchor.
+///
+/// Errors: in use, of a newer version, no store, or unreadable.
+pub fn verify_against(folder: &Path, anchor: Option<Anchor>) -> Result<VerifyReport, StoreError> {
     // ORDER: before the lock, which would make a file in whatever folder was named.
     must_hold_store(folder)?;
     let _lock = Lock::take(folder)?;
@@ -112,10 +149,10 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, StoreError> {
             Ok(applied) => applied,
             Err(error) => {
                 report.find(Area::Control, error.to_string());
-                return finish(folder, report);
+                return finish(folder, anchor, report);
             }
         },
-        None => return finish(folder, report),
+        None => return finish(folder, anchor, report),
     };
     let mut replay = Replay::default();
     let mut visit = |entry: &Entry<'_>, hash: Hash, place: Place| {
@@ -125,7 +162,7 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, StoreError> {
         }
         replay.take(entry, place, applied.seq)
     };
-    walk(&folder.join("journal"), &mut report, &mut visit)?;
+    Walk { folder: &folder.join("journal"), served: None, anchor }.run(&mut report, &mut visit)?;
     if report.journal_is_sound() && applied.seq > report.seq {
         report.find_cut(applied.seq);
     } else if report.is_sound()
@@ -135,7 +172,7 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, StoreError> {
         if let Err(error) = compared {
             report.find(Area::Control, error.to_string());
         }
-        let rows = guarded("the audit index", || super::audit_index::count(&control.audit));
+        let rows = guarded("the audit index", || audit_index::count(&control.audit));
         match rows {
             Ok(rows) if rows < applied.seq => {
                 report.find(Area::Control, format!("the audit index has {rows} of {} changes", applied.seq));
@@ -150,8 +187,8 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, StoreError> {
 }
 
 /// Without a control state to compare with: the journal and the counters alone.
-fn finish(folder: &Path, mut report: VerifyReport) -> Result<VerifyReport, StoreError> {
-    walk(&folder.join("journal"), &mut report, &mut |_, _, _| Ok(()))?;
+fn finish(folder: &Path, anchor: Option<Anchor>, mut report: VerifyReport) -> Result<VerifyReport, StoreError> {
+    Walk { folder: &folder.join("journal"), served: None, anchor }.run(&mut report, &mut |_, _, _| Ok(()))?;
     if let Some(run) = format::last_run(folder)?.filter(|run| run.clean && run.seq > report.seq)
         && report.journal_is_sound()
     {
@@ -164,9 +201,18 @@ fn finish(folder: &Path, mut report: VerifyReport) -> Result<VerifyReport, Store
 /// Checks checksums and chain of the journal alone, also while the folder is served from.
 ///
 /// Errors: of a newer version, no store, or unreadable.
-pub fn verify_journal(folder: &Path) -> Result<VerifyReport, StoreError> {
+pub fn verify_journal(folder: &Path, anchor: Option<Anchor>) -> Result<VerifyReport, StoreError> {
     must_hold_store(folder)?;
-    verify_segments(&folder.join("journal"))
+    check_chain(&folder.join("journal"), None, anchor)
+}
+
+/// The same by the process that serves from it, up to where it is now, which must be what that process wrote.
+pub(crate) fn verify_served(
+    folder: &Path,
+    health: &Health,
+    anchor: Option<Anchor>,
+) -> Result<VerifyReport, StoreError> {
+    check_chain(&folder.join("journal"), Some(health), anchor)
 }
 
 /// Looks whether the folder holds a store, changing nothing.
@@ -179,55 +225,13 @@ pub fn must_hold_store(folder: &Path) -> Result<(), StoreError> {
 
 /// Checks checksums and chain of a folder of segments.
 pub(crate) fn verify_segments(folder: &Path) -> Result<VerifyReport, StoreError> {
+    check_chain(folder, None, None)
+}
+
+fn check_chain(folder: &Path, served: Option<&Health>, anchor: Option<Anchor>) -> Result<VerifyReport, StoreError> {
     let mut report = VerifyReport::default();
-    walk(folder, &mut report, &mut |_, _, _| Ok(()))?;
+    Walk { folder, served, anchor }.run(&mut report, &mut |_, _, _| Ok(()))?;
     Ok(report)
-}
-
-fn walk(
-    folder: &Path,
-    report: &mut VerifyReport,
-    visit: &mut dyn FnMut(&Entry<'_>, Hash, Place) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    if !folder.exists() {
-        return Ok(());
-    }
-    let (segments, _) = match scan::list(folder) {
-        Ok(listed) => listed,
-        Err(error) => return note(report, error),
-    };
-    report.segments = segments.len() as u64;
-    for (index, segment) in segments.iter().enumerate() {
-        let mut entries = 0;
-        let read = scan::read(segment, segments.get(index + 1), &mut |entry, hash, place| {
-            visit(entry, hash, place)?;
-            entries += 1;
-            Ok(())
-        });
-        report.entries += entries;
-        match read {
-            Ok(end) => {
-                (report.seq, report.hash, report.torn_bytes) = (end.seq, end.hash, end.torn);
-                report.end = (segment.number, end.len);
-            }
-            Err(error) => {
-                report.seq = segment.first_seq - 1 + entries;
-                note(report, error)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Damage is a finding; anything else ends the check.
-fn note(report: &mut VerifyReport, error: StoreError) -> Result<(), StoreError> {
-    match error {
-        StoreError::JournalDamaged { segment, offset, what } => {
-            report.find(Area::Journal { segment, offset, after_seq: report.seq }, what);
-            Ok(())
-        }
-        other => Err(other),
-    }
 }
 
 fn open_control(folder: &Path, report: &mut VerifyReport) -> Result<Option<Control>, StoreError> {
