@@ -5,6 +5,7 @@ use super::body::{self, JsonBytes};
 use super::idempotency::{self, Held};
 use super::problem::Problem;
 use super::query;
+use super::request_id::RequestId;
 use super::state::State;
 use super::tags;
 use crate::services::{self, Context, Origin, Services};
@@ -14,6 +15,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -132,8 +134,12 @@ impl Act {
 }
 
 pub(crate) fn origin(request: &HttpRequest) -> Origin {
-    let request_id = request.extensions().get::<Passed>().map(|passed| passed.id.as_str().to_owned());
-    Origin { address: request.peer_addr().map(|address| address.ip().to_string()), request_id }
+    origin_of(request.peer_addr(), request.extensions().get::<Passed>().map(|passed| &passed.id))
+}
+
+pub(super) fn origin_of(address: Option<SocketAddr>, id: Option<&RequestId>) -> Origin {
+    let request_id = id.map(|id| id.as_str().to_owned());
+    Origin { address: address.map(|address| address.ip().to_string()), request_id }
 }
 
 fn state(request: &HttpRequest) -> Result<Data<State>, Problem> {

@@ -5,6 +5,7 @@ use super::body;
 use super::door;
 use super::problem::{Code, Problem};
 use super::request_id::{self, RequestId};
+use super::security_log;
 use super::state::State;
 use super::tags;
 use actix_web::body::{EitherBody, MessageBody};
@@ -54,6 +55,9 @@ where
             },
             Err((mut request, problem)) => {
                 body::drain(&mut request.take_payload()).await;
+                if let Some(state) = &state {
+                    security_log::note_refusal(state, &request, (&problem, &id));
+                }
                 tracing::info!(request_id = id.as_str(), code = ?problem.code(), "refused at the door");
                 let problem = problem.with_request_id(id.as_str());
                 request.into_response(problem.respond()).map_into_right_body::<B>()

@@ -28,6 +28,7 @@ pub struct State {
     /// Failed logins.
     pub(crate) delays: Delays,
     pub(crate) hashing: Hashing,
+    pub(crate) refusals: super::security_log::Refusals,
     uses_written_ms: AtomicI64,
     /// Held by the one verification of the audit log that may be under way.
     pub(crate) verifying: Arc<Semaphore>,
@@ -57,6 +58,7 @@ impl State {
             in_flight_keys: super::idempotency::InFlight::default(),
             delays: Delays::default(),
             hashing: Hashing::default(),
+            refusals: super::security_log::Refusals::default(),
             verifying: Arc::new(Semaphore::new(1)),
         }
     }

@@ -69,6 +69,16 @@ fn from_the_first_operator_on_every_request_needs_a_credential() {
     alice.post("/v1/accounts/acme/suspend", json!({"reason": "late"})).is(200);
     let entry = alice.get("/v1/audit?page_size=1").is(200).json["items"][0].clone();
     assert_eq!((&entry["actor_kind"], &entry["actor"]), (&json!("operator"), &json!("alice")));
+    let refusals = || {
+        let log = alice.get("/v1/security-log").is(200).json["items"].as_array().unwrap().clone();
+        log.into_iter().filter(|attempt| attempt["kind"] == "access.unauthorized").collect::<Vec<_>>()
+    };
+    // Nobody waits for it to be written.
+    let found = (0..100).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        refusals().pop()
+    });
+    assert_eq!(found.unwrap()["name"], "GET /v1/accounts/acme");
     alice.post(PATH, first("owner", PASSWORD)).refused(409, "operator_exists");
     // A key may have whatever scope now: an owner can make the next.
     alice.post("/v1/api-keys", json!({"scopes": ["decide"]})).is(201);
