@@ -87,7 +87,7 @@ impl From<KeyView> for KeyAnswer {
 /// everything.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = Scope)]
+#[schema(as = KeyScope)]
 pub(crate) enum KeyScope {
     Decide,
     Billing,

@@ -50,7 +50,7 @@ impl From<OperatorView> for OperatorAnswer {
 /// What an operator may do; the table is in `docs/access.md`.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = Role)]
+#[schema(as = OperatorRole)]
 pub(crate) enum RoleName {
     Viewer,
     Support,
@@ -113,7 +113,7 @@ pub(crate) struct OperatorPatchRequest {
 #[schema(example = json!({"name": "alice", "password": "correct horse battery staple"}))]
 pub(crate) struct LoginRequest {
     name: OperatorName,
-    #[schema(value_type = String, format = Password, max_length = 1024)]
+    #[schema(value_type = String, format = Password)]
     password: Given,
 }
 
