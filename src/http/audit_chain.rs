@@ -1,7 +1,7 @@
 //! The chain of the audit log: its head, to be kept elsewhere, and whether it is whole.
 
 use super::body::{self, OptionalJson};
-use super::problem::{Code, Problem};
+use super::problem::{Code, Place, Problem};
 use super::query::NoQuery;
 use super::reply;
 use super::state::State;
@@ -52,6 +52,7 @@ impl<'de> Deserialize<'de> for GivenHash {
     "seq": 1, "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 }))]
 pub(crate) struct VerifyRequest {
+    #[schema(maximum = 9_223_372_036_854_775_807_u64)]
     seq: u64,
     /// Of that change.
     #[schema(value_type = String, pattern = "^[0-9a-fA-F]{64}$")]
@@ -190,6 +191,9 @@ pub(crate) async fn head(_: NoQuery, state: Data<State>) -> Result<HttpResponse,
 #[post("/v1/audit/verify")]
 pub(crate) async fn verify(_: NoQuery, state: Data<State>, body: OptionalJson) -> Result<HttpResponse, Problem> {
     let asked: Option<VerifyRequest> = body.0.map(|bytes| body::parse(&bytes)).transpose()?;
+    if asked.as_ref().is_some_and(|asked| i64::try_from(asked.seq).is_err()) {
+        return Err(Problem::field(Place::Body, "/seq", "out_of_range", "no journal is that long: at most 2^63 - 1"));
+    }
     let anchor = asked.map(|VerifyRequest { seq, hash: GivenHash(hash) }| Anchor { seq, hash });
     let Ok(turn) = Arc::clone(&state.verifying).try_acquire_owned() else {
         return Err(Problem::new(Code::Busy, "the audit log is being verified: one at a time"));

@@ -108,7 +108,7 @@ fn add_scheme(document: &mut utoipa::openapi::OpenApi) {
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("qg_… or qs_…")
-        .description(Some("An API key, or the token that `POST /v1/login` gave. None is needed as long as there is neither operator nor key."))
+        .description(Some("An API key, or the token that `POST /v1/sessions` gave. None is needed as long as there is neither operator nor key."))
         .build();
     let schemes = &mut document.components.get_or_insert_default().security_schemes;
     schemes.insert(SCHEME.to_owned(), RefOr::T(SecurityScheme::Http(scheme)));

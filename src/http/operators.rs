@@ -160,7 +160,7 @@ pub(crate) struct Me {
         (status = 503, description = "`busy`: too many passwords are being checked"),
     ),
 )]
-#[post("/v1/login")]
+#[post("/v1/sessions")]
 pub(crate) async fn login(state: Data<State>, request: HttpRequest, body: JsonBytes) -> Result<HttpResponse, Problem> {
     query::none(&request)?;
     let LoginRequest { name, password: Given(password) } = body::parse(&body.0)?;
@@ -225,7 +225,7 @@ impl From<NotLoggedIn> for Problem {
         (status = 409, description = "`conflict`: it is no session that asks"),
     ),
 )]
-#[post("/v1/logout")]
+#[delete("/v1/sessions/current")]
 pub(crate) async fn logout(request: HttpRequest, act: Act) -> Result<HttpResponse, Problem> {
     let Caller::Operator(session, _) = access::caller(&request)? else {
         return Err(Problem::new(Code::Conflict, "it is no session that asks: only one of those is logged out"));

@@ -38,7 +38,7 @@ impl As<'_> {
 }
 
 fn try_login(server: &Server, name: &str, password: &str) -> Reply {
-    server.post("/v1/login", &json!({"name": name, "password": password}))
+    server.post("/v1/sessions", &json!({"name": name, "password": password}))
 }
 
 fn login<'s>(server: &'s Server, name: &str) -> As<'s> {
@@ -82,7 +82,7 @@ fn from_the_first_operator_on_every_request_needs_a_credential() {
     alice.post(PATH, first("owner", PASSWORD)).refused(409, "operator_exists");
     // A key may have whatever scope now: an owner can make the next.
     alice.post("/v1/api-keys", json!({"scopes": ["decide"]})).is(201);
-    alice.post("/v1/logout", json!({})).is(204);
+    alice.send("DELETE", "/v1/sessions/current", &[], "").is(204);
     alice.get("/v1/accounts/acme").refused(401, "unauthorized");
     let again = login(&server.0, "alice").1;
     let server = server.after_kill();
@@ -112,7 +112,7 @@ fn every_operation_is_for_the_roles_that_it_names() {
         let (mut let_in, mut refused) = (0, 0);
         for (operation, (method, path)) in declared.iter().zip(operations(&document)) {
             let Some(roles) = operation["x-required"]["roles"].as_array() else { continue };
-            if path == "/v1/logout" {
+            if path == "/v1/sessions/current" {
                 continue;
             }
             let reply = person.send(&method, &path, &[], "{}");
