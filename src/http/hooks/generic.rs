@@ -11,6 +11,7 @@ use crate::services::payments::NewPayment;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// One event, a batch of them, or an event as a provider sends it, by the source's `format`.
@@ -24,7 +25,19 @@ pub(crate) enum DeliveryRequest {
     #[schema(title = "A batch")]
     Batch(BatchRequest),
     #[schema(title = "A provider's own form")]
-    Provider(serde_json::Map<String, serde_json::Value>),
+    Provider(ProviderEvent),
+}
+
+/// An event as a provider sends it, with whatever else that has.
+#[derive(Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes what `stripe` reads in the OpenAPI document")]
+pub(crate) struct ProviderEvent {
+    /// Of the event, for ever.
+    id: PaymentRef,
+    #[schema(example = "charge.succeeded")]
+    r#type: String,
+    #[serde(flatten)]
+    rest: BTreeMap<String, serde_json::Value>,
 }
 
 /// Up to 256 events, each looked at on its own, in their order.
