@@ -281,5 +281,5 @@ fn a_server_that_is_killed_at_work_keeps_what_it_acknowledged() {
         ages.len(),
         behind.last().unwrap(),
     );
-    assert!(acknowledged > 1_000, "the clients must get to work, not just {acknowledged} changes");
+    assert!(acknowledged > 200, "the clients must get to work, not just {acknowledged} changes");
 }
