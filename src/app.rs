@@ -121,8 +121,8 @@ impl App {
 
         engine.drop_ended_clamps(clock.now_ms());
 
-        // ORDER: the engine follows before the first commit.
         let keyring = boot::keyring(&*store).map_err(AppError::Boot)?;
+        // ORDER: engine and keyring follow before the first commit.
         let following = follow_with_keys(&store, &engine, &keyring);
         let admin: Arc<dyn AdminStore> = store.clone();
         let seal = Seal::new(&seal_key::load(config.seal_key.as_deref(), &config.data)?);
@@ -222,7 +222,7 @@ async fn notice(state: Data<State>) {
         let noticed = actix_web::rt::task::spawn_blocking(move || state.notice().map_err(|error| error.to_string()));
         let trouble = noticed.await.map_err(|error| error.to_string()).and_then(|noticed| noticed).err();
         if let Some(error) = trouble.as_ref().filter(|_| !troubled) {
-            tracing::error!(%error, "tiers that change by time alone cannot be told to the audit log for now");
+            tracing::error!(%error, "what changes by time alone, or when keys were last used, cannot be written to the audit log for now");
         }
         troubled = trouble.is_some();
     }

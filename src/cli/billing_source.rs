@@ -1,23 +1,20 @@
 //! `quotagate billing-source`: who may deliver signed payment events, where no server runs.
 
-use super::data::DataFolder;
+use super::data::{self, DataFolder, refused};
 use super::{Failure, Streams};
-use crate::clock;
 use crate::domain::ids::SourceId;
 use crate::ids::Ids;
 use crate::seal_key;
 use crate::services::billing_sources::{self, NewSource, SourceFormat, SourceView};
 use crate::services::seal::{Seal, Secret};
-use crate::services::{ActorKind, Context, Done, Error, IfMatch, Paging, Services, boot};
-use crate::store::embedded::{self, EmbeddedStore};
+use crate::services::{Context, Done, Error, IfMatch, Services, boot};
+use crate::store::embedded::EmbeddedStore;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Who acts on the machine itself.
-const ACTOR: &str = "console";
 /// Longest file that a secret is read from, in bytes.
 const MAX_SECRET_FILE: u64 = 4_096;
 
@@ -113,23 +110,18 @@ fn source_id(text: &str) -> Result<SourceId, String> {
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let in_use = "use `/v1/billing-sources` of the server that runs, or stop it";
-    let failed = |error| args.data.failed(&error, in_use);
-    // ORDER: before opening, which would make a store in whatever folder was named.
-    embedded::must_hold_store(&args.data.path).map_err(failed)?;
-    let (store, _) = EmbeddedStore::open(&args.data.path, embedded::Options::default()).map_err(failed)?;
-    let store = Arc::new(store);
-    let done = act(args, &store, streams);
-    store.close().map_err(failed)?;
-    done
+    args.data.change(in_use, |store, context| act(args, (store, context), streams))
 }
 
-fn act(args: &Args, store: &Arc<EmbeddedStore>, streams: &mut Streams<'_>) -> Result<(), Failure> {
+fn act(
+    args: &Args,
+    (store, context): (&Arc<EmbeddedStore>, &Context),
+    streams: &mut Streams<'_>,
+) -> Result<(), Failure> {
     let unreadable = |error: &dyn std::fmt::Display| Failure::Unreadable(error.to_string());
-    let now = clock::start_ms(clock::wall_ms(), store.health().last_at_ms).map_err(|error| unreadable(&error))?;
     let key = seal_key::load(args.seal_key.as_deref(), &args.data.path).map_err(|error| unreadable(&error))?;
     let services = boot::without_accounts(store.clone(), Ids::from_system()).with_seal(Seal::new(&key));
     let services = &services;
-    let context = &Context { actor: ACTOR.to_owned(), actor_kind: ActorKind::Console, ..Context::system(now) };
     let of = |secret_file: &Option<PathBuf>| secret_file.as_deref().map(read_secret).transpose();
     match &args.command {
         Command::Create { source, format, name, secret_file } => {
@@ -156,13 +148,6 @@ fn act(args: &Args, store: &Arc<EmbeddedStore>, streams: &mut Streams<'_>) -> Re
     }
 }
 
-fn refused(error: &Error) -> Failure {
-    match error {
-        Error::Internal(_) | Error::ReadOnly { .. } | Error::Uncertain { .. } => Failure::Unreadable(error.to_string()),
-        _ => Failure::Refused(error.to_string()),
-    }
-}
-
 /// The secret, where there is a new one, stands alone on standard output.
 fn tell(done: Result<Done<SourceView>, Error>, what: &str, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let SourceView { id, record, secret } = done.map_err(|error| refused(&error))?.value;
@@ -180,10 +165,10 @@ fn list(services: &Services, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["source", "format", "state", "secrets", "name"]);
-    let mut paging = Paging { after: None, size: crate::services::MAX_PAGE };
-    loop {
-        let page = billing_sources::list(services, &paging).map_err(|error| refused(&error))?;
-        for SourceView { id, record, .. } in page.items.into_iter().map(|stored| stored.value) {
+    data::each(
+        |paging| billing_sources::list(services, paging),
+        |stored| {
+            let SourceView { id, record, .. } = stored.value;
             let format = match record.format {
                 SourceFormat::Generic => "generic",
                 SourceFormat::Stripe => "stripe",
@@ -191,12 +176,8 @@ fn list(services: &Services, streams: &mut Streams<'_>) -> Result<(), Failure> {
             let state = if record.disabled.is_some() { "disabled" } else { "enabled" };
             let secrets: Vec<String> = record.secrets.iter().map(|secret| secret.number.to_string()).collect();
             table.add_row([id.as_str(), format, state, &secrets.join(", "), record.name.as_deref().unwrap_or("")]);
-        }
-        match page.next {
-            Some(next) => paging.after = Some(next),
-            None => break,
-        }
-    }
+        },
+    )?;
     writeln!(streams.out, "{}", table)?;
     Ok(())
 }

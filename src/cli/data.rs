@@ -1,8 +1,15 @@
 //! The data folder that a command works on.
 
 use super::Failure;
+use crate::clock;
+use crate::services::{ActorKind, Context, Error, MAX_PAGE, Page, Paging};
 use crate::store::StoreError;
+use crate::store::embedded::{self, EmbeddedStore};
 use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Who acts on the machine itself.
+const ACTOR: &str = "console";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DataFolder {
@@ -20,6 +27,55 @@ impl DataFolder {
                 Failure::Unreadable(format!("{error}: name the folder that the server was given as `--data`"))
             }
             other => Failure::Unreadable(other.to_string()),
+        }
+    }
+
+    /// Opens the folder, which must be one, for changes by whoever owns the machine, and closes it in order.
+    ///
+    /// `in_use` says what can be done while a server holds it.
+    pub(super) fn change(
+        &self,
+        in_use: &str,
+        act: impl FnOnce(&Arc<EmbeddedStore>, &Context) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let failed = |error| self.failed(&error, in_use);
+        // ORDER: before opening, which would make a store in whatever folder was named.
+        embedded::must_hold_store(&self.path).map_err(failed)?;
+        let (store, _) = EmbeddedStore::open(&self.path, embedded::Options::default()).map_err(failed)?;
+        let store = Arc::new(store);
+        let started = clock::start_ms(clock::wall_ms(), store.health().last_at_ms);
+        let done = started.map_err(|error| Failure::Unreadable(error.to_string()));
+        let done = done.and_then(|now| act(&store, &by_console(now)));
+        store.close().map_err(failed)?;
+        done
+    }
+}
+
+/// What a command does, it does in the name of whoever owns the machine.
+pub(super) fn by_console(now: i64) -> Context {
+    Context { actor: ACTOR.to_owned(), actor_kind: ActorKind::Console, ..Context::system(now) }
+}
+
+/// What a use case refuses is an answer; what it could not do is not.
+pub(super) fn refused(error: &Error) -> Failure {
+    match error {
+        Error::Internal(_) | Error::ReadOnly { .. } | Error::Uncertain { .. } => Failure::Unreadable(error.to_string()),
+        _ => Failure::Refused(error.to_string()),
+    }
+}
+
+/// Everything on a list, page by page.
+pub(super) fn each<T>(
+    list: impl Fn(&Paging) -> Result<Page<T>, Error>,
+    mut visit: impl FnMut(T),
+) -> Result<(), Failure> {
+    let mut paging = Paging { after: None, size: MAX_PAGE };
+    loop {
+        let page = list(&paging).map_err(|error| refused(&error))?;
+        page.items.into_iter().for_each(&mut visit);
+        match page.next {
+            Some(next) => paging.after = Some(next),
+            None => return Ok(()),
         }
     }
 }

@@ -1,20 +1,16 @@
 //! `quotagate key`: API keys, where no server runs.
 
-use super::data::DataFolder;
+use super::data::{self, DataFolder, refused};
 use super::{Failure, Streams};
-use crate::clock;
 use crate::domain::ids::AccountId;
 use crate::ids::Ids;
 use crate::services::api_keys::{self, KeyView, NewKey, Scope};
-use crate::services::{ActorKind, Context, Error, Paging, Services, boot};
-use crate::store::embedded::{self, EmbeddedStore};
+use crate::services::{Context, Services, boot};
+use crate::store::embedded::EmbeddedStore;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 use jiff::Timestamp;
 use std::sync::Arc;
-
-/// Who acts on the machine itself.
-const ACTOR: &str = "console";
 
 /// Create, list and revoke API keys
 ///
@@ -90,22 +86,18 @@ fn account_id(text: &str) -> Result<AccountId, String> {
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let failed = |error| args.data.failed(&error, "use `/v1/api-keys` of the server that runs, or stop it");
-    // ORDER: before opening, which would make a store in whatever folder was named.
-    embedded::must_hold_store(&args.data.path).map_err(failed)?;
-    let (store, _) = EmbeddedStore::open(&args.data.path, embedded::Options::default()).map_err(failed)?;
-    let store = Arc::new(store);
-    let done = act(args, &store, streams);
-    store.close().map_err(failed)?;
-    done
+    let in_use = "use `/v1/api-keys` of the server that runs, or stop it";
+    args.data.change(in_use, |store, context| act(args, (store, context), streams))
 }
 
-fn act(args: &Args, store: &Arc<EmbeddedStore>, streams: &mut Streams<'_>) -> Result<(), Failure> {
+fn act(
+    args: &Args,
+    (store, context): (&Arc<EmbeddedStore>, &Context),
+    streams: &mut Streams<'_>,
+) -> Result<(), Failure> {
     let unreadable = |error: &dyn std::fmt::Display| Failure::Unreadable(error.to_string());
-    let now = clock::start_ms(clock::wall_ms(), store.health().last_at_ms).map_err(|error| unreadable(&error))?;
     let keyring = boot::keyring(&**store).map_err(|error| unreadable(&error))?;
     let services = &boot::without_accounts(store.clone(), Ids::from_system()).with_keyring(keyring);
-    let context = &Context { actor: ACTOR.to_owned(), actor_kind: ActorKind::Console, ..Context::system(now) };
     match &args.command {
         Command::Create { scopes, name, account, expires } => {
             let new = NewKey {
@@ -122,7 +114,7 @@ fn act(args: &Args, store: &Arc<EmbeddedStore>, streams: &mut Streams<'_>) -> Re
             }
             Ok(())
         }
-        Command::List => list(services, now, streams),
+        Command::List => list(services, context.now, streams),
         Command::Revoke { key, reason } => {
             api_keys::revoke(services, context, key, reason).map_err(|error| refused(&error))?;
             Ok(writeln!(streams.err, "API key `{key}` is revoked")?)
@@ -130,21 +122,14 @@ fn act(args: &Args, store: &Arc<EmbeddedStore>, streams: &mut Streams<'_>) -> Re
     }
 }
 
-fn refused(error: &Error) -> Failure {
-    match error {
-        Error::Internal(_) | Error::ReadOnly { .. } | Error::Uncertain { .. } => Failure::Unreadable(error.to_string()),
-        _ => Failure::Refused(error.to_string()),
-    }
-}
-
 fn list(services: &Services, now: i64, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["key", "scopes", "account", "state", "last used", "name"]);
-    let mut paging = Paging { after: None, size: crate::services::MAX_PAGE };
-    loop {
-        let page = api_keys::list(services, &paging).map_err(|error| refused(&error))?;
-        for KeyView { id, record, last_used_ms, .. } in page.items.into_iter().map(|stored| stored.value) {
+    data::each(
+        |paging| api_keys::list(services, paging),
+        |stored| {
+            let KeyView { id, record, last_used_ms, .. } = stored.value;
             let scopes: Vec<&str> = record.scopes.iter().map(|scope| scope.as_str()).collect();
             let state = match record.expires_at_ms {
                 _ if record.revoked.is_some() => "revoked".to_owned(),
@@ -156,12 +141,8 @@ fn list(services: &Services, now: i64, streams: &mut Streams<'_>) -> Result<(), 
             let used = last_used_ms.map(shown).unwrap_or_default();
             let name = record.name.as_deref().unwrap_or("");
             table.add_row([id.as_str(), &scopes.join(", "), account, &state, &used, name]);
-        }
-        match page.next {
-            Some(next) => paging.after = Some(next),
-            None => break,
-        }
-    }
+        },
+    )?;
     writeln!(streams.out, "{table}")?;
     Ok(())
 }

@@ -1,14 +1,13 @@
 //! `quotagate operator`: people who log in, where no server runs.
 
-use super::data::DataFolder;
+use super::data::{self, DataFolder, refused};
 use super::{Failure, Streams};
-use crate::clock;
 use crate::domain::ids::OperatorName;
 use crate::ids::Ids;
 use crate::services::operators::{self, MAX_BYTES, OperatorPatch, Role};
 use crate::services::seal::Secret;
-use crate::services::{ActorKind, Context, Error, IfMatch, Paging, Services, boot};
-use crate::store::embedded::{self, EmbeddedStore};
+use crate::services::{Context, IfMatch, Services, boot};
+use crate::store::embedded::EmbeddedStore;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
@@ -16,9 +15,6 @@ use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Who acts on the machine itself.
-const ACTOR: &str = "console";
 
 /// Create, list, change and remove the people who log in
 ///
@@ -80,26 +76,17 @@ fn role(text: &str) -> Result<Role, String> {
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let failed = |error| args.data.failed(&error, "use `/v1/operators` of the server that runs, or stop it");
-    // ORDER: before opening, which would make a store in whatever folder was named.
-    embedded::must_hold_store(&args.data.path).map_err(failed)?;
-    let (store, _) = EmbeddedStore::open(&args.data.path, embedded::Options::default()).map_err(failed)?;
-    let store = Arc::new(store);
-    let done = act(args, &store, streams);
-    store.close().map_err(failed)?;
-    done
+    let in_use = "use `/v1/operators` of the server that runs, or stop it";
+    args.data.change(in_use, |store, context| act(args, (store, context), streams))
 }
 
-fn act(args: &Args, store: &Arc<EmbeddedStore>, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let unreadable = |error: &dyn std::fmt::Display| Failure::Unreadable(error.to_string());
-    let now = clock::start_ms(clock::wall_ms(), store.health().last_at_ms).map_err(|error| unreadable(&error))?;
+fn act(
+    args: &Args,
+    (store, context): (&Arc<EmbeddedStore>, &Context),
+    streams: &mut Streams<'_>,
+) -> Result<(), Failure> {
     let services = &boot::without_accounts(store.clone(), Ids::from_system());
-    let context = &Context {
-        actor: ACTOR.to_owned(),
-        actor_kind: ActorKind::Console,
-        if_match: Some(IfMatch::Any),
-        ..Context::system(now)
-    };
+    let context = &Context { if_match: Some(IfMatch::Any), ..context.clone() };
     let told = match &args.command {
         Command::Create { name, role, password_file } => {
             let password = password(password_file.as_deref(), streams)?;
@@ -118,28 +105,17 @@ fn act(args: &Args, store: &Arc<EmbeddedStore>, streams: &mut Streams<'_>) -> Re
     Ok(writeln!(streams.err, "operator {told}")?)
 }
 
-fn refused(error: &Error) -> Failure {
-    match error {
-        Error::Internal(_) | Error::ReadOnly { .. } | Error::Uncertain { .. } => Failure::Unreadable(error.to_string()),
-        _ => Failure::Refused(error.to_string()),
-    }
-}
-
 fn list(services: &Services, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["operator", "role", "made by"]);
-    let mut paging = Paging { after: None, size: crate::services::MAX_PAGE };
-    loop {
-        let page = operators::list(services, &paging).map_err(|error| refused(&error))?;
-        for operator in page.items.into_iter().map(|stored| stored.value) {
+    data::each(
+        |paging| operators::list(services, paging),
+        |stored| {
+            let operator = stored.value;
             table.add_row([operator.name.as_str(), operator.role.as_str(), &operator.by]);
-        }
-        match page.next {
-            Some(next) => paging.after = Some(next),
-            None => break,
-        }
-    }
+        },
+    )?;
     Ok(writeln!(streams.out, "{table}")?)
 }
 

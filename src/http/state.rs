@@ -144,11 +144,13 @@ impl State {
             return Ok(());
         }
         let now = self.clock.now_ms();
+        due::catch_up(&self.services, now)?;
+        due::notice(&self.services, now, || self.metrics.tier_changes.increment(1))?;
+        // ORDER: last, because it is the least of it.
         if now - self.uses_written_ms.load(Ordering::Relaxed) >= WRITE_USES_EVERY_MS {
             self.write_uses()?;
         }
-        due::catch_up(&self.services, now)?;
-        due::notice(&self.services, now, || self.metrics.tier_changes.increment(1))
+        Ok(())
     }
 
     /// Writes down when keys were last used. It blocks on the store.

@@ -210,7 +210,7 @@ fn limit_view<'a>(snapshot: &'a Snapshot, (group, name): (u16, &'a str), state: 
     }
 }
 
-/// The maxima of SEMANTICS leave room, so this never cuts.
+/// Cut at 2^64 - 1: the burst of a token bucket may be larger, and so may what is left of it.
 pub(crate) fn bounded(units: u128) -> u64 {
     u64::try_from(units).unwrap_or(u64::MAX)
 }

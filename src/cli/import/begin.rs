@@ -1,5 +1,6 @@
 //! What an import works on: the folder, its policy, and where the file was left.
 
+use super::super::data::by_console;
 use super::super::{Failure, Streams};
 use super::Args;
 use crate::app;
@@ -8,7 +9,7 @@ use crate::engine::{Engine, Identities, Options};
 use crate::ids::Ids;
 use crate::services::bulk::{self, Begin, Importer};
 use crate::services::records::ImportRecord;
-use crate::services::{ActorKind, Context, Error, Services, Stored, boot, follow, policies};
+use crate::services::{Error, Services, Stored, boot, follow, policies};
 use crate::store::embedded::{self, EmbeddedStore};
 use crate::store::{
     AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, CounterStore, Key, StoreError, StoredAnswer, Table,
@@ -20,8 +21,6 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Who imports.
-const ACTOR: &str = "console";
 /// Bytes of the file that are read at once to compare it with what was read of it before.
 const COMPARED_BYTES: usize = 1 << 18;
 
@@ -140,8 +139,7 @@ pub(super) fn begin(args: &Args, stores: &Stores, streams: &mut Streams<'_>) -> 
     let (before, hasher) = resumed.unwrap_or_else(|| (ImportRecord::default(), Sha256::new()));
     let before = ImportRecord { file: name, ..before };
     file.seek(SeekFrom::Start(before.bytes)).map_err(unreadable)?;
-    let context =
-        Context { actor: ACTOR.to_owned(), actor_kind: ActorKind::Console, ..Context::system(clock.now_ms()) };
+    let context = by_console(clock.now_ms());
     let seq = stores.scratch.as_ref().map_or_else(|| stores.store.health().seq, |_| 0);
     let from = Stored { revision: if args.check { 0 } else { revision }, value: before.clone() };
     let counters: Arc<dyn CounterStore> = stores.store.clone();

@@ -5,9 +5,9 @@
 
 use crate::ids::Ids;
 use crate::services::seal::Secret;
+use ctutils::CtEq;
 use sha2::{Digest, Sha256};
 use std::hash::{Hash, Hasher};
-use std::hint::black_box;
 
 const PREFIX_BYTES: usize = 3;
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -88,8 +88,7 @@ impl SecretHash {
 
 /// Takes as long wherever the first difference is.
 pub(in crate::services) fn same(one: &[u8], other: &[u8]) -> bool {
-    let difference = one.iter().zip(other).fold(0, |found, (one, other)| black_box(found | (one ^ other)));
-    one.len() == other.len() && difference == 0
+    one.ct_eq(other).to_bool()
 }
 
 impl PartialEq for SecretHash {
