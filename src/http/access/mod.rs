@@ -1,0 +1,191 @@
+//! Who may call what: every operation with what it needs, and the guard that every request passes.
+//!
+//! As long as nobody made an operator or an API key everything is open to whoever reaches the loopback address, as the actor `loopback`.
+//! From the first on every operation needs what the table of [`operations`] says.
+
+mod operations;
+
+use super::problem::{Code, Problem};
+use super::request_id::RequestId;
+use super::state::State;
+use crate::domain::ids::AccountId;
+use crate::engine::{Engine, Handle};
+use crate::services::ActorKind;
+use crate::services::api_keys::Scope;
+use crate::services::credentials::{ApiKey, Credential, Session};
+use crate::services::operators::{Action, Role};
+use actix_web::dev::ServiceRequest;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::{HttpMessage, HttpRequest};
+use operations::Known;
+use std::sync::Arc;
+
+pub(crate) use operations::{Access, Reach, of_operation};
+
+/// The actor of requests while there are no credentials.
+const LOOPBACK: &str = "loopback";
+const BEARER: &str = "Bearer ";
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(crate) enum Caller {
+    /// Whoever reaches the loopback address, as long as there are no credentials.
+    Loopback,
+    Key(Arc<ApiKey>),
+    Operator(Arc<Session>, Role),
+}
+
+impl Caller {
+    pub(crate) fn actor(&self) -> &str {
+        match self {
+            Self::Loopback => LOOPBACK,
+            Self::Key(key) => &key.id,
+            Self::Operator(session, _) => session.operator.as_str(),
+        }
+    }
+
+    /// Whose idempotency keys are one name space: no operator's name is a key's id or `loopback` here.
+    pub(crate) fn name_space(&self) -> String {
+        match self {
+            Self::Loopback | Self::Key(_) => self.actor().to_owned(),
+            Self::Operator(session, _) => format!("operator:{}", session.operator),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> ActorKind {
+        match self {
+            Self::Loopback => ActorKind::Console,
+            Self::Key(_) => ActorKind::ApiKey,
+            Self::Operator(..) => ActorKind::Operator,
+        }
+    }
+
+    /// The main account that it sees nothing beyond.
+    fn bound_to(&self) -> Option<&AccountId> {
+        match self {
+            Self::Loopback | Self::Operator(..) => None,
+            Self::Key(key) => key.account.as_ref(),
+        }
+    }
+
+    /// Errors: 404, because the account is not the one that a bound key is for, nor a sub-account of it.
+    pub(crate) fn must_reach(&self, engine: &Engine, account: &str) -> Result<(), Problem> {
+        match self.bound_to() {
+            None => Ok(()),
+            Some(own) if own.as_str() == account => Ok(()),
+            Some(own) if engine.main_of(account).is_some_and(|main| main == *own) => Ok(()),
+            Some(_) => {
+                let shown: String = account.chars().take(80).flat_map(char::escape_debug).collect();
+                Err(Problem::new(Code::NotFound, format!("account `{shown}` does not exist")))
+            }
+        }
+    }
+}
+
+/// What the guard knows of a request that it let in.
+pub(crate) struct Passed {
+    pub(crate) id: RequestId,
+    /// None: nobody was asked for, or the path is no operation's.
+    caller: Option<Caller>,
+}
+
+impl Passed {
+    pub(crate) fn new(id: RequestId, caller: Option<Caller>) -> Self {
+        Self { id, caller }
+    }
+}
+
+/// Who asks.
+///
+/// Errors: the guard let it in without asking. INVARIANT: handlers that act for somebody fail then.
+pub(crate) fn caller(request: &HttpRequest) -> Result<Caller, Problem> {
+    let caller = request.extensions().get::<Passed>().and_then(|passed| passed.caller.clone());
+    caller.ok_or_else(|| Problem::internal(&"a request reached its handler without passing the guard"))
+}
+
+/// Lets a request in, as its caller.
+///
+/// Errors: 401 without a valid credential, 403 where it does not suffice, 404 where a bound key asks for another account.
+pub(crate) fn check(request: &ServiceRequest, state: &State) -> Result<Option<Caller>, Problem> {
+    let keyring = state.services.keyring();
+    if keyring.is_empty() {
+        return Ok(Some(Caller::Loopback));
+    }
+    // The path as the router sees it, so that no other spelling of it gets past.
+    let path = request.match_info().unprocessed();
+    let access = Known::of_server().find(request.method(), path);
+    if access == Some(Access::Open) || (access.is_none() && is_page(path)) {
+        return Ok(None);
+    }
+    let secret = bearer(request.headers())?;
+    let credential = keyring.authenticate(secret, state.clock.now_ms()).map_err(|error| {
+        let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+        Problem::new(Code::Unauthorized, error.to_string()).with_header(header::WWW_AUTHENTICATE, challenge)
+    })?;
+    let Some(Access::Needs(scopes, reach, action)) = access else { return Ok(None) };
+    let caller = match credential {
+        Credential::Key(key) if key.has_any(scopes) => Caller::Key(key),
+        Credential::Key(key) => return Err(lacking(&key, scopes)),
+        Credential::Session(session, role) if role.may(action) => Caller::Operator(session, role),
+        Credential::Session(_, role) => return Err(not_for(role, action)),
+    };
+    within_reach(&caller, &state.engine, (path, reach))?;
+    Ok(Some(caller))
+}
+
+/// Pages for people, which are the same for everybody.
+fn is_page(path: &str) -> bool {
+    let is_test_clock = cfg!(feature = "manual-clock") && path == "/test/clock";
+    path == "/docs" || path.starts_with("/docs/") || is_test_clock
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let mut given = headers.get_all(header::AUTHORIZATION);
+    let refused = |detail: &str| Err(Problem::new(Code::Unauthorized, detail));
+    match (given.next(), given.next()) {
+        (None, _) => refused("send an API key, or the token of a login, as `Authorization: Bearer …`"),
+        (Some(_), Some(_)) => refused("`Authorization` is there more than once: send one"),
+        (Some(value), None) => {
+            let text = value.to_str().unwrap_or_default();
+            match text.split_at_checked(BEARER.len()) {
+                Some((scheme, secret)) if scheme.eq_ignore_ascii_case(BEARER) => Ok(secret.trim_ascii()),
+                _ => refused("`Authorization` is not of the form `Bearer …`"),
+            }
+        }
+    }
+}
+
+fn lacking(key: &ApiKey, needed: &[Scope]) -> Problem {
+    let named = |scopes: &[Scope]| scopes.iter().map(|scope| format!("`{}`", scope.as_str())).collect::<Vec<_>>();
+    let (needed, has) = (named(needed).join(" or "), named(key.scopes()).join(", "));
+    Problem::new(Code::Forbidden, format!("this needs the scope {needed}; the key `{}` has {has}", key.id))
+}
+
+fn not_for(role: Role, action: Action) -> Problem {
+    let roles: Vec<String> = action.roles().iter().map(|role| format!("`{}`", role.as_str())).collect();
+    let detail = format!("this needs the role {}; you are `{}`", roles.join(" or "), role.as_str());
+    Problem::new(Code::Forbidden, detail)
+}
+
+fn within_reach(caller: &Caller, engine: &Engine, (path, reach): (&str, Reach)) -> Result<(), Problem> {
+    let Some(own) = caller.bound_to() else { return Ok(()) };
+    match reach {
+        Reach::Account => caller.must_reach(engine, segment(path, "/v1/accounts/")),
+        Reach::Reservation => match Handle::parse(segment(path, "/v1/reservations/")) {
+            Ok(handle) if handle.main() == own => Ok(()),
+            Ok(_) => Err(crate::engine::EndError::UnknownReservation.into()),
+            Err(error) => Err(super::reservations::not_a_handle(&error)),
+        },
+        Reach::Body | Reach::Common => Ok(()),
+        Reach::All => {
+            let detail = format!("this is about all accounts; the key `{}` is bound to `{own}`", caller.actor());
+            Err(Problem::new(Code::Forbidden, detail))
+        }
+    }
+}
+
+/// The part of a path that follows `before`.
+fn segment<'p>(path: &'p str, before: &str) -> &'p str {
+    let rest = path.strip_prefix(before).unwrap_or_default();
+    rest.split_once('/').map_or(rest, |(first, _)| first)
+}
