@@ -11,7 +11,7 @@ use crate::services::billing_sources;
 use crate::services::boot::{self, BootReport};
 use crate::services::flush::Flusher;
 use crate::services::policies::{self, NewRevision, Source, Warnings};
-use crate::services::seal::Seal;
+use crate::services::seal::{Seal, Secret};
 use crate::services::{Context, Error, Services, follow_with_keys};
 use crate::store::embedded::{self, EmbeddedStore, StartReport};
 use crate::store::{AdminStore, CounterStore, StoreError};
@@ -102,6 +102,8 @@ pub struct Started {
     pub revision: u64,
     pub store: StartReport,
     pub boot: BootReport,
+    /// What the first operator or key is made with; None: there is one. It is kept in memory only.
+    pub setup: Option<Secret>,
 }
 
 impl App {
@@ -137,7 +139,8 @@ impl App {
         let flusher = Arc::new(Flusher::start(engine, counters, config.flush_interval));
         let watched = Watched { store: store.clone(), following, flusher: flusher.clone(), recorder };
         let state = Data::new(State::new(Arc::new(services), clock, watched, config.max_body_bytes));
-        let started = Started { address, revision, store: report, boot };
+        let setup = state.services.keyring().offer_setup(&Ids::from_system());
+        let started = Started { address, revision, store: report, boot, setup };
         // ORDER: before anyone is told that it serves, so that whoever waits for that can stop it in order.
         let system = System::new();
         let stops = system.block_on(async { Stops::listen() })?;

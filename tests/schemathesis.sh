@@ -39,11 +39,12 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 
-# A made-up request may make an API key, and from then on every request needs one: so all have one from the start.
-key=$("$home/bin/python" - "$base" <<'END'
+setup=$(sed -n 's/^ *T=//p' "$folder/out")
+key=$("$home/bin/python" - "$base" "$setup" <<'END'
 import json, sys, urllib.request
 body = json.dumps({"scopes": ["admin"]}).encode()
-request = urllib.request.Request(sys.argv[1] + "/v1/api-keys", body, {"Content-Type": "application/json"})
+request = urllib.request.Request(sys.argv[1] + "/v1/api-keys", body,
+    {"Content-Type": "application/json", "Authorization": "Bearer " + sys.argv[2]})
 print(json.load(urllib.request.urlopen(request))["secret"])
 END
 )

@@ -1,6 +1,6 @@
 -- Batches of 16 decisions over 10,000 accounts.
 local requests = {}
-local headers = { ["Content-Type"] = "application/json" }
+local headers = { ["Content-Type"] = "application/json", ["Authorization"] = "Bearer " .. os.getenv("KEY") }
 function init()
   math.randomseed(1)
   for n = 1, 2000 do

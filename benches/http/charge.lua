@@ -1,6 +1,6 @@
 -- A charge for each account in turn, in batches of 256.
 local next = 0
-local headers = { ["Content-Type"] = "application/json" }
+local headers = { ["Content-Type"] = "application/json", ["Authorization"] = "Bearer " .. os.getenv("KEY") }
 function request()
   local parts = {}
   for at = 1, 256 do

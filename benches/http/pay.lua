@@ -1,6 +1,6 @@
 -- Top-ups over 10,000 accounts in turn, each with a payment of its own. PACE is the pause before each, in milliseconds.
 local next = 0
-local headers = { ["Content-Type"] = "application/json" }
+local headers = { ["Content-Type"] = "application/json", ["Authorization"] = "Bearer " .. os.getenv("KEY") }
 local run = os.time()
 function request()
   next = next + 1

@@ -11,6 +11,8 @@ rounds=${1:-3}
 seconds=${2:-5}
 work=$(mktemp -d)
 pid=
+# shellcheck source=benches/http/key.sh
+. benches/http/key.sh
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; wait; rm -rf "$work"' EXIT
 base=http://127.0.0.1:8483
 
@@ -18,9 +20,11 @@ cargo build --release --quiet --bin quotagate
 target/release/quotagate serve --listen 127.0.0.1:8483 --data "$work/data" --log warn >"$work/greeting" &
 pid=$!
 until curl -sf "$base/readyz" >/dev/null; do sleep 0.02; done
+KEY=$(first_key "$base" "$work/greeting")
+export KEY
 # The accounts that pay.lua and single.lua name.
 wrk -t1 -c32 -d5s -s benches/http/known.lua "$base/" >"$work/made"
-curl -s "$base/metrics" | sed -n 's/^quotagate_accounts /accounts: /p'
+curl -s "$base/metrics" -H "authorization: Bearer $KEY" | sed -n 's/^quotagate_accounts /accounts: /p'
 
 decide() { wrk -t1 -c32 -d"${seconds}s" --latency -s benches/http/single.lua "$base/" >"$1"; }
 pay() { PACE=$1 wrk -t1 -c32 -d"$2s" --latency -s benches/http/pay.lua "$base/" >"$3"; }

@@ -10,6 +10,8 @@ rounds=${1:-5}
 seconds=${2:-4}
 work=$(mktemp -d)
 pids=
+# shellcheck source=benches/http/key.sh
+. benches/http/key.sh
 trap 'for pid in $pids; do kill "$pid" 2>/dev/null || true; done; wait; rm -rf "$work"' EXIT
 
 cargo build --release --quiet --bin quotagate
@@ -35,13 +37,16 @@ serve() { # name port arguments
     name=$1 port=$2
     shift 2
     taskset -c 0 target/release/quotagate serve --workers 1 --listen "127.0.0.1:$port" --data "$work/$name" \
-        --policy "$work/policy.yaml" --unknown-accounts default_tier --log warn "$@" &
+        --policy "$work/policy.yaml" --unknown-accounts default_tier --log warn "$@" >"$work/$name.greeting" &
     pids="$pids $!"
     eval "pid_$name=$!"
+    eval "key_$name=$(first_key "http://127.0.0.1:$port" "$work/$name.greeting")"
 }
 
 taskset -c 0 "$BARE" 8479 &
 pid_bare=$!
+# It reads as long a header.
+key_bare=qg_0000000000000000000000000000000000
 pids=$pid_bare
 serve on 8480
 # Write-behind as good as off: nothing is written while it is measured.
@@ -51,7 +56,8 @@ sleep 2
 ticks() { awk '{print $14 + $15}' "/proc/$1/stat"; }
 
 load() { # what name port script
-    eval "pid=\$pid_$2"
+    eval "pid=\$pid_$2 KEY=\$key_$2"
+    export KEY
     before=$(ticks "$pid")
     taskset -c 1 wrk -t1 -c32 -d"${seconds}s" --latency -s "$4" "http://127.0.0.1:$3/" >"$work/out"
     after=$(ticks "$pid")

@@ -1,6 +1,6 @@
 -- 10,000 accounts, drawn uniformly; requests are put together before the measurement.
 local requests = {}
-local headers = { ["Content-Type"] = "application/json" }
+local headers = { ["Content-Type"] = "application/json", ["Authorization"] = "Bearer " .. os.getenv("KEY") }
 function init()
   math.randomseed(1)
   for n = 1, 10000 do

@@ -10,6 +10,8 @@ cd "$(dirname "$0")/../.."
 seconds=${1:-120}
 work=$(mktemp -d)
 pid=
+# shellcheck source=benches/http/key.sh
+. benches/http/key.sh
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; wait; rm -rf "$work"' EXIT
 base=http://127.0.0.1:8482
 
@@ -31,6 +33,8 @@ stop() {
 
 echo "empty:"
 start
+KEY=$(first_key "$base" "$work/greeting")
+export KEY
 wrk -t1 -c32 -d"${seconds}s" --latency -s benches/http/create.lua "$base/" >"$work/created"
 grep -E 'requests in|Requests/sec|99%' "$work/created"
 # Unknown accounts of the last batches are denied; each known one is charged at least once.
@@ -62,9 +66,9 @@ awk 'BEGIN {
     printf "]}}"
 }' >"$work/policy.json"
 for _ in 1 2 3; do
-    tag=$(curl -sI "$base/v1/policies/active" | tr -d '\r' | sed -n 's/^etag: //ip')
+    tag=$(curl -sI -H "authorization: Bearer $KEY" "$base/v1/policies/active" | tr -d '\r' | sed -n 's/^etag: //ip')
     curl -s --fail-with-body -o "$work/published" -w 'published and in force after %{time_total} s (status %{http_code})\n' \
-        -H 'Content-Type: application/json' -H "If-Match: $tag" --data-binary "@$work/policy.json" "$base/v1/policies/revisions"
+        -H "authorization: Bearer $KEY" -H 'Content-Type: application/json' -H "If-Match: $tag" --data-binary "@$work/policy.json" "$base/v1/policies/revisions"
     # Another content each time.
     sed 's/"l0","unit":"requests","window":"1m","quotas":{"t0":1/&0/' "$work/policy.json" >"$work/next"
     mv "$work/next" "$work/policy.json"

@@ -18,8 +18,8 @@ use std::sync::Arc;
 /// machine gets in again this way after the last key was lost or revoked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A secret is printed once, alone, to standard output; its SHA-256 is kept. From the first key on the server asks every
-request for one, so the first has the scope `admin`.
+A secret is printed once, alone, to standard output; its SHA-256 is kept. Where there is no operator the first
+key has the scope `admin`.
 
 Examples:
   quotagate key create --scope admin --name automation > admin.key

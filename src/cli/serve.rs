@@ -3,9 +3,9 @@
 use super::{Failure, Streams};
 use crate::app::{App, Started};
 use crate::config::{Config, LogFormat, Sources};
-use crate::engine::UnknownAccounts;
+use crate::services::seal::Secret;
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
@@ -120,6 +120,8 @@ fn log_to_stderr(config: &Config) {
     };
 }
 
+const JSON: &str = "-H 'content-type: application/json'";
+
 fn greet(started: &Started, config: &Config, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let base = format!("http://{}", started.address);
     let out = &mut *streams.out;
@@ -136,12 +138,24 @@ fn greet(started: &Started, config: &Config, streams: &mut Streams<'_>) -> Resul
     if usage.damaged + usage.dropped > 0 {
         writeln!(out, "  usage       lost of {} accounts, dropped of {}", usage.damaged, usage.dropped)?;
     }
-    writeln!(out, "try it:")?;
-    let json = "-H 'content-type: application/json'";
-    if config.unknown_accounts == UnknownAccounts::Deny {
-        writeln!(out, "  curl {base}/v1/accounts {json} -d '{{\"id\": \"acme\"}}'")?;
+    match &started.setup {
+        Some(token) => greet_first(out, &base, token)?,
+        None => greet_again(out, &base)?,
     }
-    let decide = r#"{"account": "acme", "resource": "MiniMax-M2", "tokens": 1200}"#;
-    writeln!(out, "  curl {base}/v1/decisions {json} -d '{decide}'")?;
     Ok(out.flush()?)
+}
+
+/// Nobody can log in yet.
+fn greet_first(out: &mut dyn Write, base: &str, token: &Secret) -> Result<(), Failure> {
+    writeln!(out, "nobody can log in yet: make the first owner with this setup token, which is printed this once")?;
+    writeln!(out, "  T={}", token.expose())?;
+    writeln!(out, "  curl {base}/v1/operators -H \"authorization: Bearer $T\" \\")?;
+    writeln!(out, "    {JSON} -d '{{\"name\": \"alice\", \"role\": \"owner\", \"password\": \"…\"}}'")?;
+    greet_again(out, base)
+}
+
+fn greet_again(out: &mut dyn Write, base: &str) -> Result<(), Failure> {
+    writeln!(out, "log in, and send the token of the answer as `Authorization: Bearer …` (in Swagger UI: Authorize):")?;
+    writeln!(out, "  curl {base}/v1/sessions {JSON} -d '{{\"name\": \"alice\", \"password\": \"…\"}}'")?;
+    Ok(())
 }

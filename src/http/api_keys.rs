@@ -156,8 +156,8 @@ fn location(key: &KeyView) -> String {
 
 /// Make an API key
 ///
-/// Its secret is told in this answer and never again; send it as `Authorization: Bearer qg_…`. From the first key on
-/// every request needs a credential, so the first one has the scope `admin` and no end.
+/// Its secret is told in this answer and never again; send it as `Authorization: Bearer qg_…`. Where
+/// there is no operator the first key is made with the setup token, and has the scope `admin` and no end.
 #[utoipa::path(
     operation_id = "createApiKey",
     tag = "keys",

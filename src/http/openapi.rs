@@ -108,7 +108,7 @@ fn add_scheme(document: &mut utoipa::openapi::OpenApi) {
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("qg_… or qs_…")
-        .description(Some("An API key, or the token that `POST /v1/sessions` gave. None is needed as long as there is neither operator nor key."))
+        .description(Some("An API key, or the token that `POST /v1/sessions` gave. The first operator or key is made with the setup token that the server prints at its start."))
         .build();
     let schemes = &mut document.components.get_or_insert_default().security_schemes;
     schemes.insert(SCHEME.to_owned(), RefOr::T(SecurityScheme::Http(scheme)));
@@ -123,8 +123,7 @@ fn add_access(operation: &mut Operation) {
         return;
     };
     let none: [&str; 0] = [];
-    // None is needed on a server where nobody made a key.
-    operation.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new(SCHEME, none)]);
+    operation.security = Some(vec![SecurityRequirement::new(SCHEME, none)]);
     let named: Vec<String> = scopes.iter().map(|scope| format!("`{}`", scope.as_str())).collect();
     let bound = if reach == Reach::All { "; not for keys bound to an account" } else { "" };
     let roles = action.roles();

@@ -137,7 +137,7 @@ pub(crate) struct Me {
     /// As the audit log has it.
     #[schema(example = "alice")]
     actor: String,
-    /// `operator`, `api_key`, or `console` as long as there are no credentials.
+    /// `operator` or `api_key`.
     #[schema(value_type = String, example = "operator")]
     actor_kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -245,7 +245,7 @@ pub(crate) async fn me(request: HttpRequest, _: NoQuery) -> Result<HttpResponse,
     let caller = access::caller(&request)?;
     let role = match &caller {
         Caller::Operator(_, role) => Some((*role).into()),
-        Caller::Loopback | Caller::Key(_) => None,
+        Caller::Setup | Caller::Key(_) => None,
     };
     reply::view(&Me { actor: caller.actor().to_owned(), actor_kind: caller.kind().as_str(), role })
 }
@@ -256,7 +256,7 @@ fn location(operator: &OperatorView) -> String {
 
 /// Make an operator
 ///
-/// From the first operator or key on every request needs a credential, so the first operator is an owner. `Idempotency-Key`
+/// The first operator is made with the setup token that the server prints at its start, and is an owner. `Idempotency-Key`
 /// is passed over, because nothing of a password is kept but its slow hash.
 #[utoipa::path(
     operation_id = "createOperator",

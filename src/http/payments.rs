@@ -24,7 +24,7 @@ use utoipa::{IntoParams, ToSchema};
 #[schema(as = LedgerEntry, example = json!({
     "number": 1, "kind": "top_up", "event_id": "evt-1001", "payment_id": "pay-2026-0001", "amount": 10000,
     "currency": "CNY", "occurred_at": "2026-01-31T08:00:00.000Z", "recorded_at": "2026-01-31T08:00:02.000Z",
-    "by": "loopback", "net_paid": {"CNY": 10000},
+    "by": "key_01kg8y2v0031gwr3b99bwpg6k4", "net_paid": {"CNY": 10000},
 }))]
 pub(crate) struct EntryAnswer {
     /// Counts from 1 in each account, in the order in which events were recorded.
@@ -45,7 +45,7 @@ pub(crate) struct EntryAnswer {
     #[schema(value_type = String, format = DateTime, example = "2026-01-31T08:00:02.000Z")]
     recorded_at: CompactString,
     /// Who sent it.
-    #[schema(example = "loopback")]
+    #[schema(example = "key_01kg8y2v0031gwr3b99bwpg6k4")]
     by: String,
     /// Minor units by currency, after all entries up to this one, whenever they count from.
     #[schema(value_type = BTreeMap<String, u64>, example = json!({"CNY": 10000}))]

@@ -1,6 +1,6 @@
 //! Who asks, when, and on what condition; and what they get back.
 
-use super::{ActorKind, Error, Origin};
+use super::{ActorKind, Error, Origin, Services};
 
 /// Everything about a request that is not the request itself.
 #[derive(Debug, Clone)]
@@ -50,7 +50,19 @@ pub struct Done<T> {
     pub replayed: bool,
 }
 
+/// The actor of whoever has the setup token.
+pub const SETUP: &str = "setup";
+
 impl Context {
+    /// Errors: the setup token has made a first operator or key already, though it was taken when this request began.
+    pub(super) fn setup_once(&self, services: &Services) -> Result<(), Error> {
+        let by_setup = self.actor_kind == ActorKind::Console && self.actor == SETUP;
+        match by_setup && !services.keyring.is_empty() {
+            true => Err(Error::conflict("conflict", "the setup token has made the first operator or key just now")),
+            false => Ok(()),
+        }
+    }
+
     /// What the server does on its own.
     #[must_use]
     pub fn system(now: i64) -> Self {

@@ -25,15 +25,17 @@ fn the_log_is_paged_and_filtered() {
     }
 
     let mut seen = Vec::new();
-    let mut path = "/v1/audit?actor=console:loopback&page_size=2".to_owned();
+    let me = server.get("/v1/me").is(200).json;
+    let key = me["actor"].as_str().unwrap();
+    let mut path = format!("/v1/audit?actor=api_key:{key}&page_size=2");
     loop {
         let page = server.get(&path).is(200).json;
         seen.extend(page["items"].as_array().unwrap().iter().map(|entry| entry["seq"].as_u64().unwrap()));
         let Some(token) = page["next_page_token"].as_str() else { break };
-        path = format!("/v1/audit?actor=console:loopback&page_size=2&page_token={token}");
+        path = format!("/v1/audit?actor=api_key:{key}&page_size=2&page_token={token}");
     }
 
-    assert_eq!(seen, [4, 3, 2]);
+    assert_eq!(seen, [5, 4, 3]);
     server.get("/v1/audit?actor=alice").refused(422, "invalid_request");
     assert_eq!(server.get("/v1/audit?from=2999-01-01T00:00:00Z").is(200).json["items"], json!([]));
 }

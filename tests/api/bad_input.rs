@@ -108,10 +108,10 @@ fn what_is_no_json_object_is_refused() {
     for bad in ["null", "5", "\"text\"", "[]", "[\"a\", \"MiniMax-M2\"]"] {
         text(&server, bad).problem(422, "invalid_request");
     }
-    let not_utf8 =
-        b"POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 15\r\n\r\n\
-        {\"account\": \"\xff\xfe";
-    assert!(server.raw(not_utf8).starts_with("HTTP/1.1 400"));
+    let head = "host: localhost\r\ncontent-type: application/json\r\ncontent-length: 15\r\n\r\n";
+    let head = format!("POST /v1/decisions HTTP/1.1\r\n{}{head}", server.authorization());
+    let not_utf8 = [head.as_bytes(), b"{\"account\": \"\xff\xfe"].concat();
+    assert!(server.raw(&not_utf8).starts_with("HTTP/1.1 400"));
 }
 
 #[test]
@@ -158,14 +158,16 @@ fn other_methods_and_paths_are_told_apart() {
 #[test]
 fn a_connection_outlives_an_early_refusal() {
     let server = Server::start();
-    let refused = "POST /nope HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nbody";
-    let wrong_type = "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}";
+    let key = server.authorization();
+    let unknown = "POST /nope HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nbody";
+    let refused = format!("POST /nope HTTP/1.1\r\n{key}host: localhost\r\ncontent-length: 4\r\n\r\nbody");
+    let wrong_type = format!("POST /v1/decisions HTTP/1.1\r\n{key}host: localhost\r\ncontent-length: 2\r\n\r\n{{}}");
     let last = "GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
-    let answers = server.raw(format!("{refused}{wrong_type}{last}").as_bytes());
+    let answers = server.raw(format!("{unknown}{refused}{wrong_type}{last}").as_bytes());
 
     let statuses: Vec<&str> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
-    assert_eq!(statuses, ["404", "415", "200"], "{answers}");
+    assert_eq!(statuses, ["401", "404", "415", "200"], "{answers}");
 }
 
 #[test]

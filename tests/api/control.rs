@@ -14,6 +14,11 @@ impl Control {
         Self(Server::start_with(&["--flush-interval-ms", "5"]))
     }
 
+    /// Nobody has made a credential yet.
+    pub fn bare() -> Self {
+        Self(Server::bare_with(&["--flush-interval-ms", "5"]))
+    }
+
     /// Kills it and starts another one over the same folder.
     pub fn after_kill(mut self) -> Self {
         self.0.signal(Signal::KILL);

@@ -38,7 +38,7 @@ fn decisions_are_counted_by_verdict_and_reason() {
     has("quotagate_decision_errors_total{code=\"reservation_required\"} 1");
     has("quotagate_accounts 1");
     has("quotagate_store_read_only 0");
-    has("quotagate_store_changes 1");
+    has("quotagate_store_changes 2");
     has("quotagate_clock_stepped_seconds 0");
     assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
 }

@@ -1,7 +1,7 @@
 //! A server as a child process, and a client that says what it got.
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -21,6 +21,10 @@ pub struct Server {
     folder: Arc<TempDir>,
     arguments: Vec<String>,
     agent: Agent,
+    /// What the start printed to make the first credential with.
+    pub setup: Option<String>,
+    /// Goes with every request that has no credential of its own.
+    key: Option<String>,
 }
 
 /// An answer, read in full.
@@ -39,12 +43,37 @@ impl Server {
         Self::start_with(&["--unknown-accounts", "default_tier"])
     }
 
+    /// The same, and its requests carry a key that may everything.
     pub fn start_with(arguments: &[&str]) -> Self {
-        let folder = Arc::new(tempfile::tempdir().unwrap());
-        Self::launch(folder, arguments.iter().map(|&argument| argument.to_owned()).collect())
+        let mut server = Self::bare_with(arguments);
+        let made = server.set_up("/v1/api-keys", &json!({"name": "tests", "scopes": ["admin"]}));
+        assert_eq!(made.status, 201, "{}", made.text);
+        server.key = Some(made.json["secret"].as_str().unwrap().to_owned());
+        server
     }
 
-    fn launch(folder: Arc<TempDir>, arguments: Vec<String>) -> Self {
+    /// Nobody has made a credential yet.
+    pub fn bare() -> Self {
+        Self::bare_with(&["--unknown-accounts", "default_tier"])
+    }
+
+    pub fn bare_with(arguments: &[&str]) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::launch(folder, arguments.iter().map(|&argument| argument.to_owned()).collect(), None)
+    }
+
+    /// Whether its requests carry no credential.
+    pub fn is_bare(&self) -> bool {
+        self.key.is_none()
+    }
+
+    /// Posts with the setup token.
+    pub fn set_up(&self, path: &str, body: &Value) -> Reply {
+        let token = format!("Bearer {}", self.setup.as_ref().unwrap());
+        self.send("POST", path, &[("content-type", "application/json"), ("authorization", &token)], &body.to_string())
+    }
+
+    fn launch(folder: Arc<TempDir>, arguments: Vec<String>, key: Option<String>) -> Self {
         let log = File::create(folder.path().join("log")).unwrap();
         let mut child = command(&folder.path().join("data"))
             .args(["--listen", "127.0.0.1:0", "--workers", "2"])
@@ -59,10 +88,13 @@ impl Server {
             _ = child.kill();
             panic!("no start:\n{}", std::fs::read_to_string(folder.path().join("log")).unwrap());
         });
+        let greeting: Vec<String> =
+            lines.by_ref().map(|line| line.unwrap()).take_while(|line| !line.contains("/v1/sessions")).collect();
+        let setup = greeting.iter().find_map(|line| Some(line.split_once("T=")?.1.to_owned()));
         // What else it prints is read, so that it never waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
         let agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
-        Self { child, address, folder, arguments, agent }
+        Self { child, address, folder, arguments, agent, setup, key }
     }
 
     pub fn data(&self) -> PathBuf {
@@ -93,12 +125,12 @@ impl Server {
     pub fn restart(mut self) -> Self {
         self.signal(Signal::TERM);
         assert!(self.ended().success(), "{}", self.log());
-        Self::launch(self.folder.clone(), self.arguments.clone())
+        Self::launch(self.folder.clone(), self.arguments.clone(), self.key.clone())
     }
 
     /// Another server on the folder of one that has ended.
     pub fn on_the_folder_of(ended: &Self) -> Self {
-        Self::launch(ended.folder.clone(), ended.arguments.clone())
+        Self::launch(ended.folder.clone(), ended.arguments.clone(), ended.key.clone())
     }
 
     /// Kills it and starts another one over the same folder, which is not told to accept the clock.
@@ -107,7 +139,7 @@ impl Server {
         self.signal(Signal::KILL);
         self.ended();
         self.arguments.retain(|argument| argument != "--accept-clock");
-        Self::launch(self.folder.clone(), self.arguments.clone())
+        Self::launch(self.folder.clone(), self.arguments.clone(), self.key.clone())
     }
 
     /// Stops; gives the complaint of a start that is refused, and a server that was told to accept the clock.
@@ -119,7 +151,10 @@ impl Server {
         assert_eq!(refused.status.code(), Some(1));
         let mut arguments = self.arguments.clone();
         arguments.push("--accept-clock".to_owned());
-        (String::from_utf8_lossy(&refused.stderr).into_owned(), Self::launch(self.folder.clone(), arguments))
+        (
+            String::from_utf8_lossy(&refused.stderr).into_owned(),
+            Self::launch(self.folder.clone(), arguments, self.key.clone()),
+        )
     }
 
     pub fn get(&self, path: &str) -> Reply {
@@ -152,6 +187,9 @@ impl Server {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        if let Some(key) = self.key.as_ref().filter(|_| !headers.iter().any(|(name, _)| *name == "authorization")) {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
         let answered = match method {
             "GET" | "HEAD" | "OPTIONS" | "TRACE" => self.agent.run(request.body(()).unwrap()),
             _ => self.agent.run(request.body(body.as_bytes().to_vec()).unwrap()),
@@ -160,6 +198,11 @@ impl Server {
         let text = response.body_mut().read_to_string()?;
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
         Ok(Reply { status: response.status().as_u16(), headers: response.headers().clone(), text, json })
+    }
+
+    /// The header with its key, as a request has it.
+    pub fn authorization(&self) -> String {
+        format!("authorization: Bearer {}\r\n", self.key.as_ref().unwrap())
     }
 
     /// Sends bytes as they are and reads until the server closes or has nothing more to say.

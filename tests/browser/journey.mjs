@@ -1,5 +1,5 @@
-// A person's first five minutes in Swagger UI, against the real server and in a real browser: create a free account,
-// decide until the 21st request is denied, raise the tier's quota, and the next decision is allowed.
+// A person's first five minutes in Swagger UI, against the real server and in a real browser: make the first owner with the
+// setup token, log in, create a free account, decide until the 21st request is denied, raise the tier's quota, and the next decision is allowed.
 //
 // What is asserted is what the page shows. README.md says how to run it.
 
@@ -42,22 +42,23 @@ function findBrowser() {
     return found;
 }
 
-/** Starts the server on a free port and an empty folder; answers with its base address. */
+/** Starts the server on a free port and an empty folder; answers with its base address and the setup token. */
 async function startServer(folder) {
     const server = spawn(BINARY, ['serve', '--listen', '127.0.0.1:0', '--data', join(folder, 'data')]);
     let said = '';
     let log = '';
     server.stderr.on('data', text => { log += text; });
-    const base = await new Promise((resolve, reject) => {
+    const [base, token] = await new Promise((resolve, reject) => {
         server.on('error', reject);
         server.on('exit', code => reject(new Error(`the server ended with ${code}: ${log}`)));
         server.stdout.on('data', text => {
             said += text;
             const address = said.match(/is serving on (\S+)/);
-            if (address) resolve(address[1]);
+            const token = said.match(/T=(qt_\w+)/);
+            if (address && token) resolve([address[1], token[1]]);
         });
     });
-    return { server, base };
+    return { server, base, token };
 }
 
 async function stopServer(server) {
@@ -150,19 +151,19 @@ class Operation {
 }
 
 /** Many requests as the page's own script would send them: from the same origin. */
-async function decideByScript(page, request, times) {
-    return page.evaluate(async ([request, times]) => {
+async function decideByScript(page, request, times, session) {
+    return page.evaluate(async ([request, times, session]) => {
         const verdicts = [];
         for (let sent = 0; sent < times; sent += 1) {
             const answer = await fetch('/v1/decisions', {
                 method: 'POST',
-                headers: { 'content-type': 'application/json' },
+                headers: { 'content-type': 'application/json', authorization: `Bearer ${session}` },
                 body: JSON.stringify(request),
             });
             verdicts.push((await answer.json()).decision);
         }
         return verdicts;
-    }, [request, times]);
+    }, [request, times, session]);
 }
 
 function limit(answer, id) {
@@ -176,7 +177,47 @@ function show(transcript, method, { url, status, body, headers }, names = []) {
     transcript.say(JSON.stringify(body, null, 2));
 }
 
-async function journey(page, base, transcript) {
+/** Puts a credential into the page's "Authorize" dialogue, in place of the one that is there. */
+async function authorize(page, secret) {
+    await page.locator('button.btn.authorize').first().click();
+    const dialogue = page.locator('.modal-ux');
+    await dialogue.waitFor();
+    const logout = dialogue.locator('button:text-is("Logout")');
+    if (await logout.isVisible()) await logout.click();
+    await dialogue.locator('input').fill(secret);
+    await dialogue.locator('button.modal-btn.authorize').click();
+    await dialogue.getByRole('button', { name: 'Close' }).click();
+}
+
+/** From the token in the terminal to a session: whatever is asked for before is refused. */
+async function logIn(page, token, transcript) {
+    transcript.step('Make the first owner with the setup token, and log in: the examples as they stand');
+    const list = new Operation(page, 'accounts', 'listAccounts');
+    await list.open();
+    const refused = await list.execute();
+    assert.deepEqual([refused.status, refused.body.code], [401, 'unauthorized']);
+    transcript.say(refused.body.detail);
+    await list.close();
+    await authorize(page, token);
+    const make = new Operation(page, 'operators', 'createOperator');
+    await make.open();
+    const made = await make.execute();
+    assert.deepEqual([made.status, made.body.role], [201, 'owner']);
+    await make.close();
+    const login = new Operation(page, 'operators', 'login');
+    await login.open();
+    const session = await login.execute();
+    assert.equal(session.status, 200);
+    await login.close();
+    await authorize(page, session.body.token);
+    const me = new Operation(page, 'operators', 'getMe');
+    await me.open();
+    show(transcript, 'GET', await me.execute());
+    await me.close();
+    return session.body.token;
+}
+
+async function journey(page, { base, token }, transcript) {
     await page.goto(`${base}/docs/`);
     await page.locator('.opblock').first().waitFor();
     transcript.say(`Swagger UI: ${await page.locator('.info .title').first().innerText()}`.replace(/\s+/g, ' '));
@@ -185,6 +226,8 @@ async function journey(page, base, transcript) {
         mkdirSync(SCREENSHOTS, { recursive: true });
         await page.screenshot({ path: join(SCREENSHOTS, '0-page.png'), fullPage: true });
     }
+
+    const session = await logIn(page, token, transcript);
 
     transcript.step('Create an account: the first example as it stands');
     const create = new Operation(page, 'accounts', 'createAccount');
@@ -210,7 +253,7 @@ async function journey(page, base, transcript) {
     }
 
     transcript.step(`Decide: ${BY_CLICKING + 1} to ${FREE_RPM} by a script in the page`);
-    const verdicts = await decideByScript(page, request, FREE_RPM - BY_CLICKING);
+    const verdicts = await decideByScript(page, request, FREE_RPM - BY_CLICKING, session);
     transcript.say(verdicts.join(' '));
     assert.deepEqual(new Set(verdicts), new Set(['allow']));
 
@@ -267,7 +310,7 @@ async function journey(page, base, transcript) {
 
 const folder = mkdtempSync(join(tmpdir(), 'quotagate-browser-'));
 const transcript = new Transcript();
-const { server, base } = await startServer(folder);
+const { server, base, token } = await startServer(folder);
 let browser;
 try {
     browser = await chromium.launchPersistentContext(join(folder, 'profile'), {
@@ -285,7 +328,7 @@ try {
     });
     page.on('pageerror', error => strays.push(`error: ${error}`));
 
-    await journey(page, base, transcript);
+    await journey(page, { base, token }, transcript);
 
     assert.deepEqual(strays, [], 'the page asks nothing of anyone else, and its scripts do not fail');
     transcript.say();

@@ -1,7 +1,7 @@
 //! The real server as a child process, and a client that says when it is gone.
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
@@ -19,6 +19,8 @@ pub struct Server {
     child: Child,
     address: String,
     log: PathBuf,
+    /// A key that may everything, kept beside the data folder.
+    key: String,
 }
 
 impl Server {
@@ -28,6 +30,9 @@ impl Server {
         let mut lines = BufReader::new(output).lines();
         let address = lines.find_map(|line| Some(line.ok()?.split_once(" is serving on http://")?.1.to_owned()));
         server.address = address.unwrap_or_else(|| panic!("no start:\n{}", server.log()));
+        let greeting = lines.by_ref().map_while(Result::ok).take_while(|line| !line.contains("/v1/sessions"));
+        let setup = greeting.filter_map(|line| Some(line.split_once("T=")?.1.to_owned())).last();
+        server.set_up(&folder.join("key"), setup);
         // What else it prints is read, so that it never waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
         server
@@ -53,12 +58,22 @@ impl Server {
         command.envs(environment.iter().copied()).stdout(Stdio::piped());
         let mut child = command.stderr(File::create(&log).unwrap()).spawn().unwrap();
         let output = child.stdout.take().unwrap();
-        (Self { child, address: String::new(), log }, output)
+        (Self { child, address: String::new(), log, key: String::new() }, output)
+    }
+
+    /// Makes a key where there is none, and takes the one that there is.
+    fn set_up(&mut self, file: &Path, setup: Option<String>) {
+        if let Some(token) = setup {
+            self.key = token;
+            let made = self.client().post("/v1/api-keys", json!({"scopes": ["admin"]})).unwrap();
+            std::fs::write(file, made.json["secret"].as_str().unwrap()).unwrap();
+        }
+        self.key = std::fs::read_to_string(file).unwrap();
     }
 
     pub fn client(&self) -> Client {
         let agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
-        Client { agent, address: self.address.clone() }
+        Client { agent, address: self.address.clone(), key: self.key.clone() }
     }
 
     pub fn kill(&mut self) {
@@ -159,11 +174,13 @@ pub struct Call {
 pub struct Client {
     agent: Agent,
     address: String,
+    key: String,
 }
 
 impl Client {
     pub fn send(&self, call: &Call) -> Result<Reply, Gone> {
         let mut request = Request::builder().method(call.method).uri(format!("http://{}{}", self.address, call.path));
+        request = request.header("authorization", format!("Bearer {}", self.key));
         let given = [("idempotency-key", &call.idempotency_key), ("if-match", &call.if_match)];
         for (name, value) in given.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
             request = request.header(name, value);

@@ -1,7 +1,7 @@
 //! Who may call what: every operation with what it needs, and the guard that every request passes.
 //!
-//! As long as nobody made an operator or an API key everything is open to whoever reaches the loopback address, as the actor `loopback`.
-//! From the first on every operation needs what the table of [`operations`] says.
+//! Every operation needs what the table of [`operations`] says. As long as nobody made an operator or an API key there is nothing
+//! that could meet that: then the setup token that the start printed makes the first of them.
 
 mod operations;
 
@@ -10,10 +10,10 @@ use super::request_id::RequestId;
 use super::state::State;
 use crate::domain::ids::AccountId;
 use crate::engine::{Engine, Handle};
-use crate::services::ActorKind;
 use crate::services::api_keys::Scope;
 use crate::services::credentials::{ApiKey, Credential, Session};
 use crate::services::operators::{Action, Role};
+use crate::services::{ActorKind, SETUP};
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest};
@@ -22,15 +22,16 @@ use std::sync::Arc;
 
 pub(crate) use operations::{Access, Reach, of_operation};
 
-/// The actor of requests while there are no credentials.
-const LOOPBACK: &str = "loopback";
+const NO_CREDENTIALS: &str = "there is no operator and no API key yet: make the first owner (`POST /v1/operators`) or a key with \
+    the scope `admin` (`POST /v1/api-keys`) with the setup token that the server printed at its start, or use `quotagate \
+    operator create` on its machine";
 const BEARER: &str = "Bearer ";
 
 /// Who asks.
 #[derive(Debug, Clone)]
 pub(crate) enum Caller {
-    /// Whoever reaches the loopback address, as long as there are no credentials.
-    Loopback,
+    /// Whoever has the setup token, as long as there is no operator and no key.
+    Setup,
     Key(Arc<ApiKey>),
     Operator(Arc<Session>, Role),
 }
@@ -38,23 +39,23 @@ pub(crate) enum Caller {
 impl Caller {
     pub(crate) fn actor(&self) -> &str {
         match self {
-            Self::Loopback => LOOPBACK,
+            Self::Setup => SETUP,
             Self::Key(key) => &key.id,
             Self::Operator(session, _) => session.operator.as_str(),
         }
     }
 
-    /// Whose idempotency keys are one name space: no operator's name is a key's id or `loopback` here.
+    /// Whose idempotency keys are one name space: no operator's name is a key's id or `setup` here.
     pub(crate) fn name_space(&self) -> String {
         match self {
-            Self::Loopback | Self::Key(_) => self.actor().to_owned(),
+            Self::Setup | Self::Key(_) => self.actor().to_owned(),
             Self::Operator(session, _) => format!("operator:{}", session.operator),
         }
     }
 
     pub(crate) fn kind(&self) -> ActorKind {
         match self {
-            Self::Loopback => ActorKind::Console,
+            Self::Setup => ActorKind::Console,
             Self::Key(_) => ActorKind::ApiKey,
             Self::Operator(..) => ActorKind::Operator,
         }
@@ -63,7 +64,7 @@ impl Caller {
     /// The main account that it sees nothing beyond.
     fn bound_to(&self) -> Option<&AccountId> {
         match self {
-            Self::Loopback | Self::Operator(..) => None,
+            Self::Setup | Self::Operator(..) => None,
             Self::Key(key) => key.account.as_ref(),
         }
     }
@@ -108,16 +109,16 @@ pub(crate) fn caller(request: &HttpRequest) -> Result<Caller, Problem> {
 /// Errors: 401 without a valid credential, 403 where it does not suffice, 404 where a bound key asks for another account.
 pub(crate) fn check(request: &ServiceRequest, state: &State) -> Result<Option<Caller>, Problem> {
     let keyring = state.services.keyring();
-    if keyring.is_empty() {
-        return Ok(Some(Caller::Loopback));
-    }
     // The path as the router sees it, so that no other spelling of it gets past.
     let path = request.match_info().unprocessed();
     let access = Known::of_server().find(request.method(), path);
     if access == Some(Access::Open) || (access.is_none() && is_page(path)) {
         return Ok(None);
     }
-    let secret = bearer(request.headers())?;
+    let secret = bearer(request.headers()).map_err(|problem| match keyring.is_empty() {
+        true => Problem::new(Code::Unauthorized, NO_CREDENTIALS),
+        false => problem,
+    })?;
     let credential = keyring.authenticate(secret, state.clock.now_ms()).map_err(|error| {
         let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
         Problem::new(Code::Unauthorized, error.to_string()).with_header(header::WWW_AUTHENTICATE, challenge)
@@ -128,6 +129,8 @@ pub(crate) fn check(request: &ServiceRequest, state: &State) -> Result<Option<Ca
         Credential::Key(key) => return Err(lacking(&key, scopes)),
         Credential::Session(session, role) if role.may(action) => Caller::Operator(session, role),
         Credential::Session(_, role) => return Err(not_for(role, action)),
+        Credential::Setup if action == Action::Grant => Caller::Setup,
+        Credential::Setup => return Err(Problem::new(Code::Forbidden, NO_CREDENTIALS)),
     };
     within_reach(&caller, &state.engine, (path, reach))?;
     Ok(Some(caller))

@@ -43,6 +43,7 @@ const OVERRIDES: Access = admin(Action::Overrides);
 const POLICIES: Access = admin(Action::Policies);
 const SOURCES: Access = admin(Action::Money);
 const CREDENTIALS: Access = admin(Action::Credentials);
+const GRANT: Access = admin(Action::Grant);
 const OWN: Access = Access::Needs(&Scope::ALL, Reach::Common, Action::Own);
 const READ_ALL: Access = Access::Needs(&[Scope::Read], Reach::All, Action::Read);
 const READ_COMMON: Access = Access::Needs(&[Scope::Read], Reach::Common, Action::Read);
@@ -116,12 +117,12 @@ const OPERATIONS: &[(&str, Access)] = &[
     ("listAudit", READ_ALL),
     ("getAuditHead", READ_ALL),
     ("verifyAudit", READ_ALL),
-    ("createApiKey", CREDENTIALS),
+    ("createApiKey", GRANT),
     ("listApiKeys", CREDENTIALS),
     ("getApiKey", CREDENTIALS),
     ("rotateApiKey", CREDENTIALS),
     ("revokeApiKey", CREDENTIALS),
-    ("createOperator", CREDENTIALS),
+    ("createOperator", GRANT),
     ("listOperators", CREDENTIALS),
     ("getOperator", CREDENTIALS),
     ("updateOperator", CREDENTIALS),

@@ -54,9 +54,11 @@ pub fn create(services: &Services, context: &Context, new: &NewKey) -> Result<Do
     let id = services.ids.draw(IdKind::ApiKey, context.now);
     let secret = credentials::draw(&services.ids, Kind::Key);
     let hash = SecretHash::of(secret.expose()).to_hex();
-    // The number of keys rests on all of them.
-    let _turn = services.turns.wait(Table::ApiKeys, &Key::empty());
+    // The number of keys rests on all of them, and whether it is the first credential on the operators too: so all that make
+    // one take the same turn.
+    let _turn = services.turns.wait(Table::Operators, &Key::empty());
     services.change(context, || {
+        context.setup_once(services)?;
         let made = services.keys_made()?;
         check(context, new, made == 0 && services.operators()? == 0)?;
         if let Some(account) = &new.account {

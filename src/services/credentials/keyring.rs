@@ -2,10 +2,12 @@
 //!
 //! Derived as the engine is: built from the store at the start, then told of every change by the follower.
 
-use super::text::{Kind, SecretHash, kind_of};
+use super::text::{Kind, SecretHash, draw, kind_of};
 use crate::domain::ids::{AccountId, OperatorName};
+use crate::ids::Ids;
 use crate::services::api_keys::{KeyRecord, Scope};
 use crate::services::operators::{IDLE_MS, Role, SessionRecord};
+use crate::services::seal::Secret;
 use arc_swap::ArcSwap;
 use compact_str::CompactString;
 use std::collections::HashMap;
@@ -53,6 +55,8 @@ pub struct Session {
 pub enum Credential {
     Key(Arc<ApiKey>),
     Session(Arc<Session>, Role),
+    /// The token that was printed at the start, as long as there is nothing else.
+    Setup,
 }
 
 /// When something was last used, to the minute; outlives changes of a key.
@@ -80,14 +84,16 @@ impl Used {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotValid {
     #[error(
-        "this is not an API key or session: one starts with `qg_` or `qs_`, and its last six characters check the \
-         others; copy all of it"
+        "this is not an API key, session or setup token: one starts with `qg_`, `qs_` or `qt_`, and its last six \
+         characters check the others; copy all of it"
     )]
     Malformed,
     #[error("no such API key is valid: it was never made, was revoked or rotated away, or has expired")]
     Key,
     #[error("no such session is valid: log in again")]
     Session,
+    #[error("this setup token is not valid: it made the first operator or key already, or is of an earlier start")]
+    Setup,
 }
 
 /// All credentials. A reader sees a whole state; a change replaces it.
@@ -102,6 +108,8 @@ struct State {
     used: HashMap<CompactString, Arc<Used>>,
     operators: HashMap<OperatorName, Role>,
     sessions: HashMap<SecretHash, Arc<Session>>,
+    /// Kept nowhere else: a start without credentials draws another.
+    setup: Option<SecretHash>,
 }
 
 impl Keyring {
@@ -109,8 +117,18 @@ impl Keyring {
     /// the server.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let state = self.0.load();
-        state.used.is_empty() && state.operators.is_empty()
+        self.0.load().is_empty()
+    }
+
+    /// Draws the token that the first operator or key is made with; an earlier one is not taken any more.
+    ///
+    /// None: there is an operator or a key.
+    pub fn offer_setup(&self, ids: &Ids) -> Option<Secret> {
+        self.is_empty().then(|| {
+            let token = draw(ids, Kind::Setup);
+            self.change(|state| state.setup = Some(SecretHash::of(token.expose())));
+            token
+        })
     }
 
     /// Whose secret it is. No I/O and no allocation.
@@ -128,6 +146,10 @@ impl Keyring {
                 }
                 key.used.note(now);
                 Ok(Credential::Key(Arc::clone(key)))
+            }
+            Kind::Setup => {
+                let fits = state.is_empty() && state.setup == Some(hash);
+                fits.then_some(Credential::Setup).ok_or(NotValid::Setup)
             }
             Kind::Session => {
                 let session = state.sessions.get(&hash).ok_or(NotValid::Session)?;
@@ -211,6 +233,10 @@ impl Keyring {
 }
 
 impl State {
+    fn is_empty(&self) -> bool {
+        self.used.is_empty() && self.operators.is_empty()
+    }
+
     fn put_key(&mut self, id: &CompactString, record: &KeyRecord, used_ms: Option<i64>) {
         let made = || Arc::new(Used::at(used_ms.unwrap_or(NEVER)));
         let used = Arc::clone(self.used.entry(id.clone()).or_insert_with(made));

@@ -1,4 +1,4 @@
-//! How a secret is written: `qg_` of a key, `qs_` of a session, 28 random digits of base 62, and six that check the rest.
+//! How a secret is written: `qg_` of a key, `qs_` of a session, `qt_` to set up, 28 random digits of base 62, and six that check the rest.
 //!
 //! The check digits tell a typing error from a wrong secret without looking anywhere, and let a scanner of leaked ones know
 //! one when it sees it.
@@ -22,6 +22,8 @@ const BYTES: usize = PREFIX_BYTES + RANDOM_DIGITS + CHECK_DIGITS;
 pub enum Kind {
     Key,
     Session,
+    /// Makes the first operator or key.
+    Setup,
 }
 
 impl Kind {
@@ -29,6 +31,7 @@ impl Kind {
         match self {
             Self::Key => "qg_",
             Self::Session => "qs_",
+            Self::Setup => "qt_",
         }
     }
 }
@@ -51,7 +54,7 @@ pub(in crate::services) fn draw(ids: &Ids, kind: Kind) -> Secret {
 /// What it is the secret of; None: there is a typing error in it, or something was cut off.
 pub(super) fn kind_of(text: &str) -> Option<Kind> {
     let (rest, check) = text.as_bytes().split_last_chunk::<CHECK_DIGITS>()?;
-    let kind = [Kind::Key, Kind::Session].into_iter().find(|kind| text.starts_with(kind.prefix()))?;
+    let kind = [Kind::Key, Kind::Session, Kind::Setup].into_iter().find(|kind| text.starts_with(kind.prefix()))?;
     (text.len() == BYTES && check_digits(rest) == *check).then_some(kind)
 }
 

@@ -61,6 +61,7 @@ pub fn create(
     let (hashed, context) = (hashed(services, password)?, &unrepeated(context));
     let _turn = services.turns.wait(Table::Operators, &Key::empty());
     services.change(context, || {
+        context.setup_once(services)?;
         let there = services.operators()?;
         if there == 0 && role != Role::Owner {
             let mut checks = Checks::default();

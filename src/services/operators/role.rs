@@ -26,6 +26,8 @@ pub enum Action {
     Policies,
     Money,
     Credentials,
+    /// Making the ones that may do the rest; the setup token may too.
+    Grant,
 }
 
 impl Role {
@@ -57,13 +59,13 @@ impl Role {
             Action::Clamps => !matches!(self, Self::Viewer),
             Action::Overrides => matches!(self, Self::Reviewer | Self::Owner),
             Action::Policies => matches!(self, Self::Publisher | Self::Owner),
-            Action::Money | Action::Credentials => matches!(self, Self::Owner),
+            Action::Money | Action::Credentials | Action::Grant => matches!(self, Self::Owner),
         }
     }
 }
 
 impl Action {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Own,
         Self::Read,
         Self::Decide,
@@ -73,6 +75,7 @@ impl Action {
         Self::Policies,
         Self::Money,
         Self::Credentials,
+        Self::Grant,
     ];
 
     #[must_use]
@@ -86,7 +89,8 @@ impl Action {
             Self::Overrides => "overrides, pinned tiers, resets of usage",
             Self::Policies => "publish and activate policies, change a tier's quota",
             Self::Money => "record payments, manage billing sources",
-            Self::Credentials => "operators, API keys, the security log",
+            Self::Credentials => "see, change and revoke operators and API keys; the security log",
+            Self::Grant => "make operators and API keys",
         }
     }
 
