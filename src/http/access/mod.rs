@@ -5,6 +5,7 @@
 
 mod operations;
 
+use super::console;
 use super::problem::{Code, Problem};
 use super::request_id::RequestId;
 use super::state::State;
@@ -31,6 +32,8 @@ const BEARER: &str = "Bearer ";
 pub(crate) enum Caller {
     /// Whoever reaches the loopback address, as long as there are no credentials.
     Loopback,
+    /// Whoever owns the data folder, by the control socket: all rights.
+    Console,
     Key(Arc<ApiKey>),
     Operator(Arc<Session>, Role),
 }
@@ -39,22 +42,23 @@ impl Caller {
     pub(crate) fn actor(&self) -> &str {
         match self {
             Self::Loopback => LOOPBACK,
+            Self::Console => console::ACTOR,
             Self::Key(key) => &key.id,
             Self::Operator(session, _) => session.operator.as_str(),
         }
     }
 
-    /// Whose idempotency keys are one name space: no operator's name is a key's id or `loopback` here.
+    /// Whose idempotency keys are one name space: no operator's name is a key's id, `loopback` or `console` here.
     pub(crate) fn name_space(&self) -> String {
         match self {
-            Self::Loopback | Self::Key(_) => self.actor().to_owned(),
+            Self::Loopback | Self::Console | Self::Key(_) => self.actor().to_owned(),
             Self::Operator(session, _) => format!("operator:{}", session.operator),
         }
     }
 
     pub(crate) fn kind(&self) -> ActorKind {
         match self {
-            Self::Loopback => ActorKind::Console,
+            Self::Loopback | Self::Console => ActorKind::Console,
             Self::Key(_) => ActorKind::ApiKey,
             Self::Operator(..) => ActorKind::Operator,
         }
@@ -63,7 +67,7 @@ impl Caller {
     /// The main account that it sees nothing beyond.
     fn bound_to(&self) -> Option<&AccountId> {
         match self {
-            Self::Loopback | Self::Operator(..) => None,
+            Self::Loopback | Self::Console | Self::Operator(..) => None,
             Self::Key(key) => key.account.as_ref(),
         }
     }
@@ -107,6 +111,9 @@ pub(crate) fn caller(request: &HttpRequest) -> Result<Caller, Problem> {
 ///
 /// Errors: 401 without a valid credential, 403 where it does not suffice, 404 where a bound key asks for another account.
 pub(crate) fn check(request: &ServiceRequest, state: &State) -> Result<Option<Caller>, Problem> {
+    if console::came_by(request)? {
+        return Ok(Some(Caller::Console));
+    }
     let keyring = state.services.keyring();
     if keyring.is_empty() {
         return Ok(Some(Caller::Loopback));
