@@ -249,7 +249,9 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
 /// Without the socket all is served but the commands beside the server, so that is no reason not to start.
 fn open_control(data: &Path) -> Option<(UnixListener, ControlSocket)> {
     let opened = control_socket::open(data);
-    opened.inspect_err(|error| tracing::warn!(%error, "no command reaches this server: there is no control socket")).ok()
+    opened
+        .inspect_err(|error| tracing::warn!(%error, "no command reaches this server: there is no control socket"))
+        .ok()
 }
 
 /// The engine as the store has it, and where time begins.

@@ -25,7 +25,7 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 const PAGE: &str = "page_size=200";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// For what reads the whole journal.
-pub(super) const LONG_PATIENCE: Duration = Duration::from_secs(60 * 60);
+const LONG_PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 /// A server that answers at its control socket.
 pub(super) struct Server {
@@ -64,7 +64,12 @@ struct Page<T> {
 
 impl<'a> Ask<'a> {
     pub(super) fn post(path: &'a str, body: Value) -> Self {
-        Self { method: Method::POST, path, body: Some(body), patience: PATIENCE }
+        Self { body: Some(body), ..Self::act(path) }
+    }
+
+    /// Without a body.
+    pub(super) fn act(path: &'a str) -> Self {
+        Self { method: Method::POST, path, body: None, patience: PATIENCE }
     }
 
     /// Changes whatever is there.
@@ -74,13 +79,14 @@ impl<'a> Ask<'a> {
 
     /// Removes whatever is there.
     pub(super) fn delete(path: &'a str) -> Self {
-        Self { method: Method::DELETE, body: None, path, patience: PATIENCE }
+        Self { method: Method::DELETE, ..Self::act(path) }
     }
 
     fn get(path: &'a str) -> Self {
-        Self { method: Method::GET, body: None, path, patience: PATIENCE }
+        Self { method: Method::GET, ..Self::act(path) }
     }
 
+    /// For what may take long.
     pub(super) fn patiently(self) -> Self {
         Self { patience: LONG_PATIENCE, ..self }
     }
@@ -118,9 +124,9 @@ impl Server {
         };
         let request = request(method.clone(), path, body).map_err(|error| lost(&error))?;
         let answered = self.runtime.block_on(async {
-            tokio::time::timeout(patience, exchange(&self.socket, request)).await.unwrap_or_else(|_| {
-                Err(format!("{} seconds have passed", patience.as_secs()).into())
-            })
+            tokio::time::timeout(patience, exchange(&self.socket, request))
+                .await
+                .unwrap_or_else(|_| Err(format!("{} seconds have passed", patience.as_secs()).into()))
         });
         let (status, bytes) = answered.map_err(|error| lost(&error))?;
         let answer = match status.is_success() {

@@ -9,8 +9,6 @@ use actix_web::dev::{Extensions, ServiceRequest};
 use actix_web::rt::net::UnixStream;
 use std::any::Any;
 
-/// The actor, as in the commands that work on the folder itself.
-pub(crate) const ACTOR: &str = "console";
 /// What the audit log has as the address.
 const ADDRESS: &str = "control.sock";
 

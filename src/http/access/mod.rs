@@ -11,10 +11,10 @@ use super::request_id::RequestId;
 use super::state::State;
 use crate::domain::ids::AccountId;
 use crate::engine::{Engine, Handle};
-use crate::services::ActorKind;
 use crate::services::api_keys::Scope;
 use crate::services::credentials::{ApiKey, Credential, Session};
 use crate::services::operators::{Action, Role};
+use crate::services::{ActorKind, CONSOLE};
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest};
@@ -42,7 +42,7 @@ impl Caller {
     pub(crate) fn actor(&self) -> &str {
         match self {
             Self::Loopback => LOOPBACK,
-            Self::Console => console::ACTOR,
+            Self::Console => CONSOLE,
             Self::Key(key) => &key.id,
             Self::Operator(session, _) => session.operator.as_str(),
         }
