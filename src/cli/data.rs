@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Why a folder that is in use cannot be worked on.
-pub(super) const NOT_LISTENING: &str = "nothing listens at its `control.sock`, so a server is just starting or stopping (try \
-    again), has no socket (its log says why), or another command runs";
+pub(super) const NOT_LISTENING: &str = "nothing answers at its `control.sock`: a server is just starting or stopping (try \
+    again), has no socket (its log says why) or one whose path is too long, or another command runs";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DataFolder {

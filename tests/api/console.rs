@@ -291,7 +291,8 @@ fn another_user_is_refused_by_the_mode_and_where_that_was_changed_by_name() {
     for path in [&folder, &server.data(), &binary] {
         fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
     }
-    let list = || Command::new(&binary).args(["key", "list", "--data"]).arg(server.data()).uid(65_534).output().unwrap();
+    let list =
+        || Command::new(&binary).args(["key", "list", "--data"]).arg(server.data()).uid(65_534).output().unwrap();
 
     let by_mode = list();
     fs::set_permissions(socket(&server), Permissions::from_mode(0o666)).unwrap();

@@ -20,8 +20,8 @@ pub(super) enum Sources<'a> {
     Folder(Box<Services>, Context),
 }
 
-/// A source as it is shown.
-#[derive(Debug, Deserialize)]
+/// A source as it is shown. Not printable as a whole, because of its secret.
+#[derive(Deserialize)]
 pub(super) struct Source {
     pub(super) id: SourceId,
     pub(super) format: SourceFormat,

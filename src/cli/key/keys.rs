@@ -17,8 +17,8 @@ pub(super) enum Keys<'a> {
     Folder(Box<Services>, &'a Context),
 }
 
-/// A key as it is shown.
-#[derive(Debug, Deserialize)]
+/// A key as it is shown. Not printable as a whole, because of its secret.
+#[derive(Deserialize)]
 pub(super) struct Key {
     pub(super) id: String,
     pub(super) scopes: Vec<Scope>,
