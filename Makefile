@@ -5,7 +5,7 @@ RELEASE = --release
 DEMO = cargo run $(RELEASE) -- simulate --policy policies/minimax.yaml \
 	--trace tests/data/AzureLLMInferenceTrace_code.csv --resource MiniMax-M2
 
-.PHONY: help run demo test check bench bench-http bench-start bench-payments openapi schemathesis lint-openapi browser clean
+.PHONY: help run demo test check deny bench bench-http bench-start bench-payments openapi schemathesis lint-openapi browser clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -22,13 +22,26 @@ test: ## all tests, first those with faults put into the engine
 	cargo test --features mutations --test mutations --test model -- fault golden
 	cargo test $(TEST_FEATURES)
 
-check: ## formatting, lints, the library alone, and whether openapi/openapi.json is what the code says
+check: ## formatting, lints, the library alone, openapi/openapi.json against the code, the dependencies
 	cargo fmt --check
 	cargo clippy --all-targets $(TEST_FEATURES),mutations -- -D warnings
 	cargo check --no-default-features
 	cargo run --quiet -- openapi | cmp - openapi/openapi.json || \
 		{ echo 'openapi/openapi.json is old: run `make openapi`'; exit 1; }
 	$(if $(wildcard tests/tidy.rs),cargo test --quiet $(TEST_FEATURES) --test tidy)
+	$(MAKE) --no-print-directory deny
+
+deny: ## licences, sources and known advisories of the dependencies (cargo install cargo-deny --locked)
+	@if ! cargo deny --version > /dev/null 2>&1; then \
+		echo 'cargo-deny is not installed: licences, sources and advisories of the dependencies are not checked'; \
+	else \
+		cargo deny --log-level warn check --hide-inclusion-graph licenses sources bans || exit 1; \
+		if ls "$${CARGO_HOME:-$$HOME/.cargo}"/advisory-dbs/*/.git > /dev/null 2>&1; then \
+			cargo deny --log-level warn --offline check --hide-inclusion-graph advisories; \
+		else \
+			echo 'there is no database of advisories, so they are not checked: `cargo deny fetch` gets it'; \
+		fi; \
+	fi
 
 openapi: ## write openapi/openapi.json anew
 	cargo run --quiet -- openapi > openapi/openapi.json

@@ -2,8 +2,9 @@
 
 use crate::clock::{self, Clock, ClockBehind};
 use crate::config::Config;
+use crate::control_socket::{self, ControlSocket};
 use crate::engine::{Engine, Options};
-use crate::http::server;
+use crate::http::server::{self, Listeners};
 use crate::http::state::{State, Watched};
 use crate::ids::Ids;
 use crate::seal_key::{self, SealKeyError};
@@ -21,6 +22,7 @@ use actix_web::web::Data;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -68,7 +70,9 @@ pub struct App {
 
 /// What runs.
 struct Parts {
-    listener: TcpListener,
+    listeners: Listeners,
+    /// None: it could not be opened. INVARIANT: before the store, whose lock is held while it is there.
+    socket: Option<ControlSocket>,
     state: Data<State>,
     flusher: Arc<Flusher>,
     store: Arc<EmbeddedStore>,
@@ -112,7 +116,7 @@ impl App {
     /// Errors: the port or the folder cannot be had, what is stored cannot be used, the clock is behind.
     pub fn start(config: Config) -> Result<Self, AppError> {
         // ORDER: the port before the folder, so that a second server changes nothing.
-        let (listener, address) = listen(config.listen)?;
+        let (port, address) = listen(config.listen)?;
         let recorder = recorder();
         let (store, report) = EmbeddedStore::open(&config.data, embedded::Options::default())?;
         let store = Arc::new(store);
@@ -144,7 +148,9 @@ impl App {
         // ORDER: before anyone is told that it serves, so that whoever waits for that can stop it in order.
         let system = System::new();
         let stops = system.block_on(async { Stops::listen() })?;
-        let parts = Parts { listener, state, flusher, store, config, stops };
+        let (control, socket) = open_control(&config.data).unzip();
+        let listeners = Listeners { port, control };
+        let parts = Parts { listeners, socket, state, flusher, store, config, stops };
         Ok(Self { started, system, parts })
     }
 
@@ -161,8 +167,8 @@ impl App {
 
 impl Parts {
     async fn serve(self) -> Result<(), AppError> {
-        let Self { listener, state, flusher, store, config, mut stops } = self;
-        let server = server::start(listener, state.clone(), config.workers)?;
+        let Self { listeners, state, flusher, store, socket, config, mut stops } = self;
+        let server = server::start(listeners, state.clone(), config.workers)?;
         let handle = server.handle();
         let mut server = actix_web::rt::spawn(server);
         let upkeep = actix_web::rt::spawn(keep_up(state.clone()));
@@ -174,6 +180,8 @@ impl Parts {
             )),
         }
         tracing::info!("stopping: no new connections, answering what is under way");
+        // From now on commands are told that the folder is held, and do not wait for an answer.
+        drop(socket);
         actix_web::rt::spawn(async move {
             stops.asked().await;
             tracing::warn!("stopped by a second signal");
@@ -239,6 +247,14 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
     let listener = TcpListener::bind(address).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// Without the socket all is served but the commands beside the server, so that is no reason not to start.
+fn open_control(data: &Path) -> Option<(UnixListener, ControlSocket)> {
+    let opened = control_socket::open(data);
+    opened
+        .inspect_err(|error| tracing::warn!(%error, "no command reaches this server: there is no control socket"))
+        .ok()
 }
 
 /// The engine as the store has it, and where time begins.

@@ -12,6 +12,8 @@ pub mod cli;
 pub mod clock;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+pub mod control_socket;
 pub mod domain;
 pub mod engine;
 #[cfg(feature = "mutations")]

@@ -15,6 +15,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("ids", &["domain"]),
     ("clock", &[]),
     ("seal_key", &["ids"]),
+    ("control_socket", &[]),
     ("config", &["engine", "clock", "domain"]),
     ("services", &["domain", "limits", "policy", "engine", "store", "ids"]),
     ("http", &["domain", "limits", "policy", "engine", "store", "ids", "services", "clock"]),

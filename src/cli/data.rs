@@ -1,21 +1,31 @@
 //! The data folder that a command works on.
 
 use super::Failure;
+use super::server::Server;
 use crate::clock;
-use crate::services::{ActorKind, Context, Error, MAX_PAGE, Page, Paging};
+use crate::services::{ActorKind, CONSOLE, Context, Error, MAX_PAGE, Page, Paging};
 use crate::store::StoreError;
 use crate::store::embedded::{self, EmbeddedStore};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Who acts on the machine itself.
-const ACTOR: &str = "console";
+/// Why a folder that is in use cannot be worked on.
+pub(super) const NOT_LISTENING: &str = "nothing answers at its `control.sock`: a server is just starting or stopping (try \
+    again), has no socket (its log says why) or one whose path is too long, or another command runs";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DataFolder {
     /// Folder that everything is kept in
     #[arg(long = "data", value_name = "FOLDER", env = "QUOTAGATE_DATA", default_value = "./data", global = true)]
     pub(super) path: PathBuf,
+}
+
+/// What a command works on.
+pub(super) enum Reached<'a> {
+    /// The server that holds the folder.
+    Server(&'a Server),
+    /// The folder, which no server holds.
+    Folder(&'a Arc<EmbeddedStore>, &'a Context),
 }
 
 impl DataFolder {
@@ -30,22 +40,26 @@ impl DataFolder {
         }
     }
 
-    /// Opens the folder, which must be one, for changes by whoever owns the machine, and closes it in order.
+    /// Reaches the server that holds the folder, else opens the folder, which must be one, and closes it in order: for
+    /// changes by whoever owns the machine.
     ///
-    /// `in_use` says what can be done while a server holds it.
+    /// `in_use` says what else can be done while a server holds it and does not listen.
     pub(super) fn change(
         &self,
         in_use: &str,
-        act: impl FnOnce(&Arc<EmbeddedStore>, &Context) -> Result<(), Failure>,
+        act: impl FnOnce(Reached<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let failed = |error| self.failed(&error, in_use);
+        if let Some(server) = Server::of(&self.path)? {
+            return act(Reached::Server(&server));
+        }
+        let failed = |error| self.failed(&error, &format!("{NOT_LISTENING}; {in_use}"));
         // ORDER: before opening, which would make a store in whatever folder was named.
         embedded::must_hold_store(&self.path).map_err(failed)?;
         let (store, _) = EmbeddedStore::open(&self.path, embedded::Options::default()).map_err(failed)?;
         let store = Arc::new(store);
         let started = clock::start_ms(clock::wall_ms(), store.health().last_at_ms);
         let done = started.map_err(|error| Failure::Unreadable(error.to_string()));
-        let done = done.and_then(|now| act(&store, &by_console(now)));
+        let done = done.and_then(|now| act(Reached::Folder(&store, &by_console(now))));
         store.close().map_err(failed)?;
         done
     }
@@ -53,13 +67,15 @@ impl DataFolder {
 
 /// What a command does, it does in the name of whoever owns the machine.
 pub(super) fn by_console(now: i64) -> Context {
-    Context { actor: ACTOR.to_owned(), actor_kind: ActorKind::Console, ..Context::system(now) }
+    Context { actor: CONSOLE.to_owned(), actor_kind: ActorKind::Console, ..Context::system(now) }
 }
 
 /// What a use case refuses is an answer; what it could not do is not.
 pub(super) fn refused(error: &Error) -> Failure {
     match error {
-        Error::Internal(_) | Error::ReadOnly { .. } | Error::Uncertain { .. } => Failure::Unreadable(error.to_string()),
+        Error::Internal(_) | Error::ReadOnly { .. } | Error::Uncertain { .. } | Error::Busy => {
+            Failure::Unreadable(error.to_string())
+        }
         _ => Failure::Refused(error.to_string()),
     }
 }

@@ -16,6 +16,7 @@ mod operator;
 mod policy;
 mod restore;
 mod serve;
+mod server;
 mod simulate;
 mod verify;
 

@@ -31,7 +31,7 @@ pub(crate) struct EntryAnswer {
     /// What it was done to.
     #[schema(example = json!(["account:acme"]))]
     subject: Vec<String>,
-    /// Where the request came from.
+    /// Where the request came from; `control.sock`: by the socket in the data folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "127.0.0.1")]
     address: Option<String>,

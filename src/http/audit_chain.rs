@@ -69,11 +69,27 @@ struct VerifyAnswer {
     entries: u64,
     /// The last of them.
     head: LinkView,
+    /// Files that the journal has.
+    #[schema(example = 1)]
+    segments: u64,
+    /// How far it is good.
+    end: EndView,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     anchor: Option<AnchorView>,
     /// What is wrong, at most 1,000.
     findings: Vec<FindingView>,
+}
+
+/// A place in the journal.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEnd)]
+struct EndView {
+    /// Number of the file in `journal/`.
+    #[schema(example = 1)]
+    segment: u64,
+    #[schema(example = 4711)]
+    offset: u64,
 }
 
 /// A change and its hash.
@@ -137,6 +153,8 @@ impl VerifyAnswer {
         Self {
             sound: report.is_sound(),
             entries: report.entries,
+            segments: report.segments,
+            end: EndView { segment: report.end.0, offset: report.end.1 },
             head: LinkView { seq: report.seq, hash: hex::encode(report.hash) },
             anchor: anchored,
             findings: report.findings.into_iter().filter_map(FindingView::of).collect(),

@@ -2,6 +2,7 @@
 
 use super::access::{self, Passed};
 use super::body::{self, JsonBytes};
+use super::console;
 use super::idempotency::{self, Held};
 use super::problem::Problem;
 use super::query;
@@ -15,7 +16,6 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -134,12 +134,12 @@ impl Act {
 }
 
 pub(crate) fn origin(request: &HttpRequest) -> Origin {
-    origin_of(request.peer_addr(), request.extensions().get::<Passed>().map(|passed| &passed.id))
+    origin_of(request, request.extensions().get::<Passed>().map(|passed| &passed.id))
 }
 
-pub(super) fn origin_of(address: Option<SocketAddr>, id: Option<&RequestId>) -> Origin {
+pub(super) fn origin_of(request: &HttpRequest, id: Option<&RequestId>) -> Origin {
     let request_id = id.map(|id| id.as_str().to_owned());
-    Origin { address: address.map(|address| address.ip().to_string()), request_id }
+    Origin { address: console::address(request), request_id }
 }
 
 fn state(request: &HttpRequest) -> Result<Data<State>, Problem> {

@@ -5,7 +5,7 @@
 //! request (the guard reads it for itself).
 //!
 //! Reading order: [`decisions`] (the hot path), `body` and `reply` (in and out), `problem` (errors), `change` (what a
-//! control-plane request is made of), `floor` (what every request passes), `access` (who may call what), `openapi`, `server`.
+//! control-plane request is made of), `floor` (what every request passes), `access` (who may call what), `console` (the control socket), `openapi`, `server`.
 
 mod access;
 mod access_log;
@@ -19,6 +19,7 @@ mod caps;
 mod change;
 mod clamps;
 mod code;
+mod console;
 mod decisions;
 mod docs;
 mod door;

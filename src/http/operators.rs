@@ -137,7 +137,7 @@ pub(crate) struct Me {
     /// As the audit log has it.
     #[schema(example = "alice")]
     actor: String,
-    /// `operator` or `api_key`.
+    /// `operator`, `api_key`, or `console`: by the control socket.
     #[schema(value_type = String, example = "operator")]
     actor_kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -245,7 +245,7 @@ pub(crate) async fn me(request: HttpRequest, _: NoQuery) -> Result<HttpResponse,
     let caller = access::caller(&request)?;
     let role = match &caller {
         Caller::Operator(_, role) => Some((*role).into()),
-        Caller::Setup | Caller::Key(_) => None,
+        Caller::Setup | Caller::Console | Caller::Key(_) => None,
     };
     reply::view(&Me { actor: caller.actor().to_owned(), actor_kind: caller.kind().as_str(), role })
 }

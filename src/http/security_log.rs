@@ -51,7 +51,7 @@ pub(crate) fn note_refusal(state: &State, request: &ServiceRequest, (problem, id
         return;
     }
     let asked = format!("{} {}", request.method(), request.path());
-    let origin = origin_of(request.peer_addr(), Some(id));
+    let origin = origin_of(request.request(), Some(id));
     let attempt = Attempt { at_ms: now, kind: kind.to_owned(), name: Some(asked), origin };
     let store = state.watched.store.clone();
     // Nobody waits for it: it is a help, not the truth.

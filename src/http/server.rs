@@ -1,5 +1,6 @@
 //! The HTTP server: workers over the routes.
 
+use super::console;
 use super::floor::floor;
 use super::routes::configure;
 use super::state::State;
@@ -8,6 +9,7 @@ use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use std::io;
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 /// An idle connection is kept this long; LLM gateways keep theirs busy.
@@ -15,16 +17,27 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// A request's head must have come by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers on `listener` until it is stopped; signals are the caller's.
+/// What is listened on.
+pub struct Listeners {
+    pub port: TcpListener,
+    /// Whoever connects here owns the data folder.
+    pub control: Option<UnixListener>,
+}
+
+/// Answers until it is stopped; signals are the caller's.
 ///
-/// Errors: the listener cannot be used.
-pub fn start(listener: TcpListener, state: Data<State>, workers: usize) -> io::Result<Server> {
-    let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(configure).wrap_fn(floor))
+/// Errors: a listener cannot be used.
+pub fn start(listeners: Listeners, state: Data<State>, workers: usize) -> io::Result<Server> {
+    let mut server = HttpServer::new(move || App::new().app_data(state.clone()).configure(configure).wrap_fn(floor))
         .workers(workers)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
         .tcp_nodelay(true)
         .disable_signals()
-        .listen(listener)?;
+        .on_connect(console::mark)
+        .listen(listeners.port)?;
+    if let Some(control) = listeners.control {
+        server = server.listen_uds(control)?;
+    }
     Ok(server.run())
 }

@@ -24,6 +24,8 @@ mod yaml;
 
 pub use document::{MAX_DEPTH, MAX_NODES, MAX_TEXT_BYTES};
 pub use finding::{Code, Finding, Severity};
+#[cfg(feature = "server")]
+pub(crate) use grammar::duration_ms;
 pub use grammar::{duration_text, number_text, utc_offset_text};
 pub use validate::SCHEMA;
 

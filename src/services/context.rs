@@ -2,6 +2,9 @@
 
 use super::{ActorKind, Error, Origin, Services};
 
+/// The actor where whoever owns the machine acts: by a command, or by the control socket.
+pub const CONSOLE: &str = "console";
+
 /// Everything about a request that is not the request itself.
 #[derive(Debug, Clone)]
 pub struct Context {

@@ -43,7 +43,7 @@ mod turns;
 pub mod usage;
 
 pub use crate::store::{ActorKind, Origin};
-pub use context::{Context, Done, IdempotencyRequest, IfMatch, SETUP};
+pub use context::{CONSOLE, Context, Done, IdempotencyRequest, IfMatch, SETUP};
 pub use error::{Error, FieldError, Internal};
 pub use follow::{Follower, Following, follow, follow_with_keys};
 pub use stored::Stored;

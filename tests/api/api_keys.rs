@@ -340,8 +340,6 @@ fn key(server: &Server, arguments: &[&str]) -> Output {
 #[test]
 fn whoever_owns_the_machine_gets_in_by_the_command() {
     let mut server = Server::bare();
-    let running = key(&server, &["list"]);
-    assert_eq!(running.status.code(), Some(2), "{running:?}");
     server.signal(rustix::process::Signal::TERM);
     server.ended();
 

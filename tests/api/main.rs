@@ -18,6 +18,7 @@ mod caps;
 mod changes;
 #[cfg(feature = "manual-clock")]
 mod clamps;
+mod console;
 mod decisions;
 mod denials;
 mod documents;

@@ -47,7 +47,7 @@ fn copy(from: &Path, to: &Path) {
         let target = to.join(item.file_name());
         if item.file_type().unwrap().is_dir() {
             copy(&item.path(), &target);
-        } else {
+        } else if item.file_type().unwrap().is_file() {
             std::fs::copy(item.path(), target).unwrap();
         }
     }

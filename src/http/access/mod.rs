@@ -5,6 +5,7 @@
 
 mod operations;
 
+use super::console;
 use super::problem::{Code, Problem};
 use super::request_id::RequestId;
 use super::state::State;
@@ -13,7 +14,7 @@ use crate::engine::{Engine, Handle};
 use crate::services::api_keys::Scope;
 use crate::services::credentials::{ApiKey, Credential, Session};
 use crate::services::operators::{Action, Role};
-use crate::services::{ActorKind, SETUP};
+use crate::services::{ActorKind, CONSOLE, SETUP};
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest};
@@ -32,6 +33,8 @@ const BEARER: &str = "Bearer ";
 pub(crate) enum Caller {
     /// Whoever has the setup token, as long as there is no operator and no key.
     Setup,
+    /// Whoever owns the data folder, by the control socket: all rights.
+    Console,
     Key(Arc<ApiKey>),
     Operator(Arc<Session>, Role),
 }
@@ -40,22 +43,23 @@ impl Caller {
     pub(crate) fn actor(&self) -> &str {
         match self {
             Self::Setup => SETUP,
+            Self::Console => CONSOLE,
             Self::Key(key) => &key.id,
             Self::Operator(session, _) => session.operator.as_str(),
         }
     }
 
-    /// Whose idempotency keys are one name space: no operator's name is a key's id or `setup` here.
+    /// Whose idempotency keys are one name space: no operator's name is a key's id, `setup` or `console` here.
     pub(crate) fn name_space(&self) -> String {
         match self {
-            Self::Setup | Self::Key(_) => self.actor().to_owned(),
+            Self::Setup | Self::Console | Self::Key(_) => self.actor().to_owned(),
             Self::Operator(session, _) => format!("operator:{}", session.operator),
         }
     }
 
     pub(crate) fn kind(&self) -> ActorKind {
         match self {
-            Self::Setup => ActorKind::Console,
+            Self::Setup | Self::Console => ActorKind::Console,
             Self::Key(_) => ActorKind::ApiKey,
             Self::Operator(..) => ActorKind::Operator,
         }
@@ -64,7 +68,7 @@ impl Caller {
     /// The main account that it sees nothing beyond.
     fn bound_to(&self) -> Option<&AccountId> {
         match self {
-            Self::Setup | Self::Operator(..) => None,
+            Self::Setup | Self::Console | Self::Operator(..) => None,
             Self::Key(key) => key.account.as_ref(),
         }
     }
@@ -108,6 +112,9 @@ pub(crate) fn caller(request: &HttpRequest) -> Result<Caller, Problem> {
 ///
 /// Errors: 401 without a valid credential, 403 where it does not suffice, 404 where a bound key asks for another account.
 pub(crate) fn check(request: &ServiceRequest, state: &State) -> Result<Option<Caller>, Problem> {
+    if console::came_by(request)? {
+        return Ok(Some(Caller::Console));
+    }
     let keyring = state.services.keyring();
     // The path as the router sees it, so that no other spelling of it gets past.
     let path = request.match_info().unprocessed();

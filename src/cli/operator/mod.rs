@@ -1,25 +1,25 @@
-//! `quotagate operator`: people who log in, where no server runs.
+//! `quotagate operator`: people who log in, by the server that holds the folder or on the folder itself.
 
-use super::data::{self, DataFolder, refused};
+mod operators;
+
+use super::data::DataFolder;
 use super::{Failure, Streams};
 use crate::domain::ids::OperatorName;
-use crate::ids::Ids;
-use crate::services::operators::{self, MAX_BYTES, OperatorPatch, Role};
+use crate::services::operators::{MAX_BYTES, Role};
 use crate::services::seal::Secret;
-use crate::services::{Context, IfMatch, Services, boot};
-use crate::store::embedded::EmbeddedStore;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
+use operators::Operators;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Create, list, change and remove the people who log in
 ///
-/// The same as `/v1/operators` of a running server, which holds the folder: stop it before, or use that. Whoever owns the
-/// machine gets in again this way after every password was lost.
+/// With a server running on the folder it asks that server, over the `control.sock` in the folder, and what it changes
+/// holds from the next request on; else it works on the folder itself. Whoever owns the machine gets in again this way
+/// after every password was lost.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A password is asked for without being shown, or read from standard input or a file. It has at least 12 characters.
@@ -76,46 +76,34 @@ fn role(text: &str) -> Result<Role, String> {
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let in_use = "use `/v1/operators` of the server that runs, or stop it";
-    args.data.change(in_use, |store, context| act(args, (store, context), streams))
+    let in_use = "`/v1/operators` of that server does the same";
+    args.data.change(in_use, |reached| act(args, &Operators::of(reached), streams))
 }
 
-fn act(
-    args: &Args,
-    (store, context): (&Arc<EmbeddedStore>, &Context),
-    streams: &mut Streams<'_>,
-) -> Result<(), Failure> {
-    let services = &boot::without_accounts(store.clone(), Ids::from_system());
-    let context = &Context { if_match: Some(IfMatch::Any), ..context.clone() };
+fn act(args: &Args, operators: &Operators<'_>, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let told = match &args.command {
         Command::Create { name, role, password_file } => {
-            let password = password(password_file.as_deref(), streams)?;
-            operators::create(services, context, (name, *role), &password).map(|_| format!("`{name}` is created"))
+            operators.create(name, *role, &password(password_file.as_deref(), streams)?)?;
+            format!("`{name}` is created")
         }
-        Command::List => return list(services, streams),
+        Command::List => return list(operators, streams),
         Command::ResetPassword { name, password_file } => {
-            let password = Some(password(password_file.as_deref(), streams)?);
-            let patch = OperatorPatch { role: None, password };
-            operators::patch(services, context, name, &patch)
-                .map(|_| format!("`{name}` has another password; all sessions have ended"))
+            operators.set_password(name, password(password_file.as_deref(), streams)?)?;
+            format!("`{name}` has another password; all sessions have ended")
         }
-        Command::Remove { name } => operators::remove(services, context, name).map(|_| format!("`{name}` is removed")),
+        Command::Remove { name } => {
+            operators.remove(name)?;
+            format!("`{name}` is removed")
+        }
     };
-    let told = told.map_err(|error| refused(&error))?;
     Ok(writeln!(streams.err, "operator {told}")?)
 }
 
-fn list(services: &Services, streams: &mut Streams<'_>) -> Result<(), Failure> {
+fn list(operators: &Operators<'_>, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["operator", "role", "made by"]);
-    data::each(
-        |paging| operators::list(services, paging),
-        |stored| {
-            let operator = stored.value;
-            table.add_row([operator.name.as_str(), operator.role.as_str(), &operator.by]);
-        },
-    )?;
+    operators.each(|operator| _ = table.add_row([operator.name.as_str(), operator.role.as_str(), &operator.by]))?;
     Ok(writeln!(streams.out, "{table}")?)
 }
 

@@ -1,26 +1,26 @@
-//! `quotagate billing-source`: who may deliver signed payment events, where no server runs.
+//! `quotagate billing-source`: who may deliver signed payment events, by the server that holds the folder or on the folder
+//! itself.
 
-use super::data::{self, DataFolder, refused};
+mod sources;
+
+use super::data::DataFolder;
 use super::{Failure, Streams};
 use crate::domain::ids::SourceId;
-use crate::ids::Ids;
-use crate::seal_key;
-use crate::services::billing_sources::{self, NewSource, SourceFormat, SourceView};
-use crate::services::seal::{Seal, Secret};
-use crate::services::{Context, Done, Error, IfMatch, Services, boot};
-use crate::store::embedded::EmbeddedStore;
+use crate::services::billing_sources::{NewSource, SourceFormat};
+use crate::services::seal::Secret;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
+use sources::{Source, Sources};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Longest file that a secret is read from, in bytes.
 const MAX_SECRET_FILE: u64 = 4_096;
 
 /// Create, list, rotate and disable the billing systems that deliver signed payment events
 ///
-/// The same as `/v1/billing-sources` of a running server, which holds the folder: stop it before, or use that.
+/// With a server running on the folder it asks that server, over the `control.sock` in the folder, and what it changes
+/// holds from the next delivery on; else it works on the folder itself.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A secret that is made here is printed once, alone, to standard output, and kept sealed.
@@ -37,7 +37,7 @@ pub(super) struct Args {
     command: Command,
     #[command(flatten)]
     data: DataFolder,
-    /// File with the key that seals secrets [default: seal.key in the data folder]
+    /// File with the key that seals secrets [default: seal.key in the data folder]; a running server has its own
     #[arg(long, value_name = "FILE", env = "QUOTAGATE_SEAL_KEY", global = true)]
     seal_key: Option<PathBuf>,
 }
@@ -109,76 +109,56 @@ fn source_id(text: &str) -> Result<SourceId, String> {
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let in_use = "use `/v1/billing-sources` of the server that runs, or stop it";
-    args.data.change(in_use, |store, context| act(args, (store, context), streams))
+    let in_use = "`/v1/billing-sources` of that server does the same";
+    args.data.change(in_use, |reached| {
+        let sources = Sources::of(reached, &args.data.path, args.seal_key.as_deref())?;
+        act(&args.command, &sources, streams)
+    })
 }
 
-fn act(
-    args: &Args,
-    (store, context): (&Arc<EmbeddedStore>, &Context),
-    streams: &mut Streams<'_>,
-) -> Result<(), Failure> {
-    let unreadable = |error: &dyn std::fmt::Display| Failure::Unreadable(error.to_string());
-    let key = seal_key::load(args.seal_key.as_deref(), &args.data.path).map_err(|error| unreadable(&error))?;
-    let services = boot::without_accounts(store.clone(), Ids::from_system()).with_seal(Seal::new(&key));
-    let services = &services;
+fn act(command: &Command, sources: &Sources<'_>, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let of = |secret_file: &Option<PathBuf>| secret_file.as_deref().map(read_secret).transpose();
-    match &args.command {
+    let (source, what) = match command {
         Command::Create { source, format, name, secret_file } => {
             let (format, name, secret) = ((*format).into(), name.clone(), of(secret_file)?);
-            let new = NewSource { id: source.clone(), format, name, secret };
-            tell(billing_sources::create(services, context, &new), "is created", streams)
+            (sources.create(&NewSource { id: source.clone(), format, name, secret })?, "is created")
         }
-        Command::List => list(services, streams),
+        Command::List => return list(sources, streams),
         Command::AddSecret { source, secret_file } => {
-            let secret = of(secret_file)?;
-            let done = billing_sources::add_secret(services, context, source, secret.as_ref());
-            tell(done, "has another secret", streams)
+            (sources.add_secret(source, of(secret_file)?.as_ref())?, "has another secret")
         }
-        Command::RemoveSecret { source, number } => {
-            let context = &Context { if_match: Some(IfMatch::Any), ..context.clone() };
-            tell(billing_sources::remove_secret(services, context, source, *number), "is without that secret", streams)
-        }
-        Command::Disable { source, reason } => {
-            tell(billing_sources::disable(services, context, source, reason), "is disabled", streams)
-        }
-        Command::Enable { source, reason } => {
-            tell(billing_sources::enable(services, context, source, reason), "is enabled", streams)
-        }
-    }
+        Command::RemoveSecret { source, number } => (sources.remove_secret(source, *number)?, "is without that secret"),
+        Command::Disable { source, reason } => (sources.disable(source, reason)?, "is disabled"),
+        Command::Enable { source, reason } => (sources.enable(source, reason)?, "is enabled"),
+    };
+    tell(&source, what, streams)
 }
 
 /// The secret, where there is a new one, stands alone on standard output.
-fn tell(done: Result<Done<SourceView>, Error>, what: &str, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let SourceView { id, record, secret } = done.map_err(|error| refused(&error))?.value;
-    let numbers: Vec<String> = record.secrets.iter().map(|secret| secret.number.to_string()).collect();
+fn tell(source: &Source, what: &str, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let id = &source.id;
     writeln!(streams.err, "billing source `{id}` {what}; it delivers to /v1/hooks/billing/{id}")?;
-    writeln!(streams.err, "secrets: {}", numbers.join(", "))?;
-    if let Some(secret) = secret {
+    writeln!(streams.err, "secrets: {}", source.numbers())?;
+    if let Some(secret) = &source.secret {
         writeln!(streams.err, "keep this, it is not told again:")?;
-        writeln!(streams.out, "{}", secret.expose())?;
+        writeln!(streams.out, "{secret}")?;
     }
     Ok(())
 }
 
-fn list(services: &Services, streams: &mut Streams<'_>) -> Result<(), Failure> {
+fn list(sources: &Sources<'_>, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["source", "format", "state", "secrets", "name"]);
-    data::each(
-        |paging| billing_sources::list(services, paging),
-        |stored| {
-            let SourceView { id, record, .. } = stored.value;
-            let format = match record.format {
-                SourceFormat::Generic => "generic",
-                SourceFormat::Stripe => "stripe",
-            };
-            let state = if record.disabled.is_some() { "disabled" } else { "enabled" };
-            let secrets: Vec<String> = record.secrets.iter().map(|secret| secret.number.to_string()).collect();
-            table.add_row([id.as_str(), format, state, &secrets.join(", "), record.name.as_deref().unwrap_or("")]);
-        },
-    )?;
-    writeln!(streams.out, "{}", table)?;
+    sources.each(|source| {
+        let format = match source.format {
+            SourceFormat::Generic => "generic",
+            SourceFormat::Stripe => "stripe",
+        };
+        let state = if source.enabled { "enabled" } else { "disabled" };
+        table.add_row([source.id.as_str(), format, state, &source.numbers(), source.name.as_deref().unwrap_or("")]);
+    })?;
+    writeln!(streams.out, "{table}")?;
     Ok(())
 }
 
