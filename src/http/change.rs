@@ -128,6 +128,7 @@ impl Act {
             if_match: tags::if_match(request.headers())?,
             idempotency,
             validate_only: query.validate_only(),
+            ceiling_percent: caller.ceiling_percent(&state.services),
         };
         Ok(Self { services: Arc::clone(&state.services), context, held })
     }

@@ -43,6 +43,8 @@ codes! {
     Unauthorized UNAUTHORIZED "Unauthorized",
     /// The credential does not allow this.
     Forbidden FORBIDDEN "Forbidden",
+    /// It goes further above the tier's quota than the one who asks may go.
+    AboveCeiling FORBIDDEN "Above the ceiling",
     /// A page of another origin asked for it.
     ForeignOrigin FORBIDDEN "Foreign origin",
     /// The billing source takes no deliveries for now.

@@ -15,6 +15,7 @@ impl From<Error> for Problem {
                 debug_assert!(known.is_some(), "`{code}` is missing in the list of codes");
                 Self::new(known.unwrap_or(Code::Conflict), detail).with_allowed_transitions(transitions)
             }
+            Error::AboveCeiling { .. } => Self::new(Code::AboveCeiling, detail),
             Error::PreconditionRequired => Self::new(Code::PreconditionRequired, detail),
             Error::Stale { current } => {
                 Self::new(Code::Stale, detail).with_current_etag(current.map(tags::of_revision))

@@ -48,6 +48,7 @@ mod routes;
 mod schema;
 mod security_log;
 pub mod server;
+mod sessions;
 pub mod state;
 mod sub_accounts;
 mod tags;

@@ -280,6 +280,7 @@ fn is_usual(code: Code) -> bool {
         | Code::Internal
         | Code::Busy => true,
         Code::InvalidHttp
+        | Code::AboveCeiling
         | Code::ForeignOrigin
         | Code::ForeignHost
         | Code::HeadersTooLarge

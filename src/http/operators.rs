@@ -1,21 +1,17 @@
 //! Operators: people who log in.
 
 use super::access::{self, Caller};
-use super::billing_sources::{Given, private};
-use super::body::{self, JsonBytes};
-use super::change::{Act, Change, ChangeQuery, IfMatch, origin};
-use super::problem::{Code, Problem};
-use super::query::{self, List, Listed, NoFilter, NoQuery, PageQuery, Read};
+use super::billing_sources::Given;
+use super::change::{Act, Change, ChangeQuery, IfMatch};
+use super::problem::Problem;
+use super::query::{List, Listed, NoFilter, NoQuery, PageQuery, Read};
 use super::reply;
 use super::state::State;
 use super::views::Item;
 use super::wire::rfc3339;
 use crate::domain::ids::OperatorName;
-use crate::services::operators::{self, LoggedIn, NotLoggedIn, OperatorPatch, OperatorView, Role};
-use crate::services::{Context, Origin};
-use crate::store::embedded::{Attempt, EmbeddedStore};
-use actix_web::http::header::{self, HeaderValue};
-use actix_web::web::{Data, Path, block};
+use crate::services::operators::{self, NewOperator, OperatorPatch, OperatorView, Role};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -37,13 +33,17 @@ pub(crate) struct OperatorAnswer {
     /// When the password was set.
     #[schema(value_type = String, format = DateTime, example = "2026-01-31T08:00:00.000Z")]
     password_at: CompactString,
+    /// Of a reviewer: how far overrides may go, in percent of the tier's quota.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 100, maximum = 1000000, example = 200)]
+    ceiling_percent: Option<u32>,
 }
 
 impl From<OperatorView> for OperatorAnswer {
     fn from(view: OperatorView) -> Self {
-        let OperatorView { name, role, created_at_ms, by, password_at_ms } = view;
+        let OperatorView { name, role, created_at_ms, by, password_at_ms, ceiling_percent } = view;
         let (created_at, password_at) = (rfc3339(created_at_ms), rfc3339(password_at_ms));
-        Self { name, role: role.into(), created_at, by, password_at }
+        Self { name, role: role.into(), created_at, by, password_at, ceiling_percent }
     }
 }
 
@@ -90,6 +90,10 @@ impl From<RoleName> for Role {
 pub(crate) struct OperatorRequest {
     name: OperatorName,
     role: RoleName,
+    /// Of a reviewer: how far overrides may go, in percent of the tier's quota; 200 where it is left out.
+    #[serde(default)]
+    #[schema(minimum = 100, maximum = 1000000)]
+    ceiling_percent: Option<u32>,
     #[schema(value_type = String, format = Password, min_length = 12, max_length = 1024)]
     password: Given,
 }
@@ -101,34 +105,14 @@ pub(crate) struct OperatorRequest {
 pub(crate) struct OperatorPatchRequest {
     #[serde(default)]
     role: Option<RoleName>,
+    /// Of a reviewer: how far overrides may go, in percent of the tier's quota.
+    #[serde(default)]
+    #[schema(minimum = 100, maximum = 1000000)]
+    ceiling_percent: Option<u32>,
     /// A new one ends all sessions of the operator.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = Password, min_length = 12, max_length = 1024)]
     password: Option<Given>,
-}
-
-/// Who logs in.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "expected a JSON object")]
-#[schema(example = json!({"name": "alice", "password": "correct horse battery staple"}))]
-pub(crate) struct LoginRequest {
-    name: OperatorName,
-    #[schema(value_type = String, format = Password)]
-    password: Given,
-}
-
-/// A session that was opened.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct LoginAnswer {
-    /// Send it as `Authorization: Bearer qs_…`. It is told this once.
-    #[schema(example = "qs_…")]
-    token: String,
-    #[schema(value_type = String, example = "ses_01m8695z4m2vegbk4pv3pxynbs")]
-    session: CompactString,
-    role: RoleName,
-    /// It ends then, or after twelve hours without a request.
-    #[schema(value_type = String, format = DateTime, example = "2026-01-31T08:00:00.000Z")]
-    ends_at: CompactString,
 }
 
 /// Who asks.
@@ -143,95 +127,6 @@ pub(crate) struct Me {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     role: Option<RoleName>,
-}
-
-/// Log in
-///
-/// Opens a session. Name and password that do not fit are answered with 401 whichever is wrong; after a few failures the next
-/// attempt has to wait, longer each time.
-#[utoipa::path(
-    operation_id = "login",
-    tag = "operators",
-    request_body = LoginRequest,
-    responses(
-        (status = 200, description = "Logged in", body = LoginAnswer),
-        (status = 401, description = "`unauthorized`: name or password is wrong"),
-        (status = 429, description = "`too_many_attempts`: wait for `Retry-After` seconds"),
-        (status = 503, description = "`busy`: too many passwords are being checked"),
-    ),
-)]
-#[post("/v1/sessions")]
-pub(crate) async fn login(state: Data<State>, request: HttpRequest, body: JsonBytes) -> Result<HttpResponse, Problem> {
-    query::none(&request)?;
-    let LoginRequest { name, password: Given(password) } = body::parse(&body.0)?;
-    let (origin, now) = (origin(&request), state.clock.now_ms());
-    let address = origin.address.clone().unwrap_or_default();
-    let turn = state.hashing.turn().await?;
-    let done = block(move || {
-        let note = |kind: &str| note(&state.watched.store, (kind, &name, &origin), now);
-        if let Err(delayed) = state.delays.begin(name.as_str(), &address, now) {
-            note("login.delayed");
-            return Err(delayed.into());
-        }
-        let context = Context { origin: origin.clone(), ..Context::system(now) };
-        let opened = operators::login(&state.services, &context, &name, &password);
-        drop(turn);
-        match &opened {
-            Ok(_) => {
-                state.delays.succeeded(name.as_str(), &address);
-                note("login.succeeded");
-            }
-            Err(_) => note("login.failed"),
-        }
-        opened
-    });
-    let LoggedIn { id, role, ends_at_ms, secret } = done.await.map_err(|error| Problem::internal(&error))??;
-    let token = secret.map(|secret| secret.expose().to_owned()).unwrap_or_default();
-    let answer = LoginAnswer { token, session: id, role: role.into(), ends_at: rfc3339(ends_at_ms) };
-    Ok(private(reply::ok(&answer)?))
-}
-
-/// A log that cannot be written keeps nobody out.
-fn note(store: &EmbeddedStore, (kind, name, origin): (&str, &OperatorName, &Origin), now: i64) {
-    let name = Some(name.as_str().to_owned());
-    let attempt = Attempt { at_ms: now, kind: kind.to_owned(), name, origin: origin.clone() };
-    if let Err(error) = store.note_attempt(&attempt) {
-        tracing::warn!(%error, "the security log cannot be written");
-    }
-}
-
-impl From<NotLoggedIn> for Problem {
-    fn from(error: NotLoggedIn) -> Self {
-        match error {
-            NotLoggedIn::Wrong => Self::new(Code::Unauthorized, error.to_string()),
-            NotLoggedIn::Delayed(delayed) => {
-                let seconds = HeaderValue::from(delayed.retry_after_ms.div_ceil(1_000));
-                Self::new(Code::TooManyAttempts, delayed.to_string()).with_header(header::RETRY_AFTER, seconds)
-            }
-            NotLoggedIn::Failed(error) => error.into(),
-        }
-    }
-}
-
-/// Log out
-///
-/// Ends the session that asks.
-#[utoipa::path(
-    operation_id = "logout",
-    tag = "operators",
-    params(ChangeQuery),
-    responses(
-        (status = 204, description = "Logged out"),
-        (status = 409, description = "`conflict`: it is no session that asks"),
-    ),
-)]
-#[delete("/v1/sessions/current")]
-pub(crate) async fn logout(request: HttpRequest, act: Act) -> Result<HttpResponse, Problem> {
-    let Caller::Operator(session, _) = access::caller(&request)? else {
-        return Err(Problem::new(Code::Conflict, "it is no session that asks: only one of those is logged out"));
-    };
-    act.run(move |services, context| operators::logout(services, context, (&session.operator, &session.id))).await?;
-    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Who am I
@@ -273,7 +168,8 @@ pub(crate) async fn create(state: Data<State>, change: Change<OperatorRequest>) 
     let turn = state.hashing.turn().await?;
     let work = move |services: &_, context: &_, body: OperatorRequest| {
         let _turn = turn;
-        operators::create(services, context, (&body.name, body.role.into()), &body.password.0)
+        let OperatorRequest { name, role, ceiling_percent, password: Given(password) } = body;
+        operators::create(services, context, &NewOperator { name, role: role.into(), ceiling_percent, password })
     };
     reply::created(change.run(work).await?, location, OperatorAnswer::from)
 }
@@ -328,7 +224,9 @@ pub(crate) async fn update(
     let turn = state.hashing.turn().await?;
     let work = move |services: &_, context: &_, body: OperatorPatchRequest| {
         let _turn = turn;
-        let patch = OperatorPatch { role: body.role.map(Role::from), password: body.password.map(|given| given.0) };
+        let OperatorPatchRequest { role, ceiling_percent, password } = body;
+        let password = password.map(|given| given.0);
+        let patch = OperatorPatch { role: role.map(Role::from), ceiling_percent, password };
         operators::patch(services, context, &name, &patch)
     };
     reply::changed(change.run(work).await?, OperatorAnswer::from)

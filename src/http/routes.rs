@@ -5,7 +5,7 @@ use super::paths;
 use super::problem::{Place, Problem};
 use super::{
     accounts, api_keys, audit, caps, clamps, decisions, docs, health, help, operators, overrides, policies,
-    reservations, security_log,
+    reservations, security_log, sessions,
 };
 use super::{audit_chain, billing_sources, eligibility, hooks, payments, reconcile};
 use super::{sub_accounts, tier, tiers, usage};
@@ -88,8 +88,13 @@ pub(super) fn control(routes: &mut ServiceConfig<'_>) {
         .service(api_keys::read)
         .service(api_keys::rotate)
         .service(api_keys::revoke)
-        .service(operators::login)
-        .service(operators::logout)
+        .service(sessions::login)
+        .service(sessions::logout)
+        .service(sessions::list)
+        .service(sessions::end)
+        .service(sessions::list_of)
+        .service(sessions::end_of)
+        .service(sessions::change_password)
         .service(operators::me)
         .service(operators::create)
         .service(operators::list)

@@ -18,6 +18,8 @@ pub struct Context {
     pub idempotency: Option<IdempotencyRequest>,
     /// All checks, nothing written.
     pub validate_only: bool,
+    /// How far above the tier's quota the actor may go, in percent of it; None: as far as anybody.
+    pub ceiling_percent: Option<u32>,
 }
 
 /// Revisions that the caller has seen.
@@ -77,6 +79,7 @@ impl Context {
             if_match: None,
             idempotency: None,
             validate_only: false,
+            ceiling_percent: None,
         }
     }
 

@@ -11,6 +11,9 @@ pub enum Error {
     /// The request is in order, but not in this state of things.
     #[error("{detail}")]
     Conflict { code: &'static str, detail: String, allowed_transitions: Vec<&'static str> },
+    /// Whoever has a higher ceiling may.
+    #[error("{detail}")]
+    AboveCeiling { detail: String },
     #[error("say with If-Match which revision of it is to be changed")]
     PreconditionRequired,
     #[error("it was changed since the revision named")]

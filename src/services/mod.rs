@@ -17,6 +17,7 @@ pub mod billing_sources;
 pub mod boot;
 pub mod bulk;
 pub mod caps;
+pub mod ceilings;
 mod checks;
 pub mod clamps;
 mod commit;

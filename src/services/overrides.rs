@@ -5,7 +5,7 @@ use super::checks::Checks;
 use super::commit::{Change, Plan};
 use super::records::{Act, OverrideRecord, ShapeRecord, Tally};
 use super::stored::{self, Stored};
-use super::{Context, Done, Error, MAX_OVERRIDES, Page, Paging, Services, keys};
+use super::{Context, Done, Error, MAX_OVERRIDES, Page, Paging, Services, ceilings, keys};
 use crate::domain::account::LimitKey;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::quantity::Quota;
@@ -78,6 +78,7 @@ pub fn create(services: &Services, context: &Context, new: &NewOverride) -> Resu
     services.change(context, || {
         let record = checked(services, context, new)?;
         services.main_record(&new.account)?;
+        ceilings::check_quota(services, context, &new.account, (&new.key, new.quota))?;
         let (tally, tally_revision) = services.tally(&new.account)?;
         let (live, over): (Vec<_>, Vec<_>) =
             services.live_overrides(&new.account)?.into_iter().partition(|(_, held)| !held.is_over(context.now));

@@ -4,7 +4,7 @@ use super::accounts::Account;
 use super::checks::{Checks, tier_must_exist};
 use super::commit::Deed;
 use super::records::{AccountRecord, Act, PinRecord, Role};
-use super::{Context, Done, Error, Services, Stored};
+use super::{Context, Done, Error, Services, Stored, ceilings};
 use crate::domain::account::Pin;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::ledger::Timeline;
@@ -82,6 +82,7 @@ pub fn pin(services: &Services, context: &Context, id: &AccountId, new: &NewPin)
         tier_must_exist(&mut checks, "/tier", Some(&new.tier), &services.engine.snapshot().policy);
         checks.ahead("/until", new.until_ms, context.now);
         checks.done()?;
+        ceilings::check_tier(services, context, id, &new.tier)?;
         let set = Act::of(context, &new.reason);
         let pin = PinRecord { tier: new.tier.clone(), until_ms: new.until_ms, set };
         Ok(with_pin(&before.value, Some(pin)))

@@ -223,6 +223,146 @@ fn no_password_and_no_token_is_kept_or_logged() {
     assert!(told.iter().all(|text| !text.contains("salt")));
 }
 
+#[test]
+fn sessions_are_listed_and_ended_one_by_one() {
+    let server = Server::bare();
+    let alice = owner(&server);
+    alice.make("bob", "viewer");
+    let (first, second) = (login(&server, "bob"), login(&server, "bob"));
+    let ids = |reply: Reply| -> Vec<(String, bool)> {
+        let items = reply.is(200).json["items"].as_array().unwrap().clone();
+        items.iter().map(|item| (item["id"].as_str().unwrap().to_owned(), item["current"] == true)).collect()
+    };
+
+    let own = ids(first.get("/v1/sessions"));
+
+    assert_eq!(own.iter().map(|(_, current)| *current).collect::<Vec<_>>(), [false, true]);
+    first.send("DELETE", &format!("/v1/sessions/{}", own[0].0), &[], "").is(204);
+    second.get("/v1/me").refused(401, "unauthorized");
+    first.get("/v1/operators/bob/sessions").refused(403, "forbidden");
+    // Another's session is none of one's own.
+    let hers = ids(alice.get("/v1/sessions"));
+    first.send("DELETE", &format!("/v1/sessions/{}", hers[0].0), &[], "").refused(404, "not_found");
+    alice.get("/v1/me").is(200);
+    let seen = ids(alice.get("/v1/operators/bob/sessions"));
+    assert_eq!(seen, [(own[1].0.clone(), false)]);
+    alice.send("DELETE", &format!("/v1/operators/bob/sessions/{}", seen[0].0), &[], "").is(204);
+    first.get("/v1/me").refused(401, "unauthorized");
+    assert_eq!(ids(alice.get("/v1/operators/bob/sessions")), []);
+    alice.get("/v1/operators/nobody/sessions").refused(404, "not_found");
+}
+
+#[test]
+fn one_changes_ones_own_password_and_the_other_sessions_end() {
+    let server = Server::bare();
+    let alice = owner(&server);
+    alice.make("bob", "viewer");
+    let (bob, other) = (login(&server, "bob"), login(&server, "bob"));
+    let path = "/v1/operators/bob/password";
+    let change = |current: &str, new: &str| bob.post(path, json!({"current": current, "password": new}));
+
+    assert_eq!(change("a wrong password", "another long password").problem(422, "invalid_request"), "/current");
+    assert_eq!(change(PASSWORD, "too short").problem(422, "invalid_request"), "/password");
+    bob.post("/v1/operators/alice/password", json!({"current": PASSWORD, "password": PASSWORD}))
+        .refused(403, "forbidden");
+    change(PASSWORD, "another long password").is(200);
+
+    bob.get("/v1/me").is(200);
+    other.get("/v1/me").refused(401, "unauthorized");
+    try_login(&server, "bob", PASSWORD).refused(401, "unauthorized");
+    try_login(&server, "bob", "another long password").is(200);
+    let guesses: Vec<u16> = (0..6).map(|_| change("a wrong password", "yet another password").status).collect();
+    assert!(guesses.contains(&429), "{guesses:?}");
+}
+
+#[test]
+fn a_reviewer_raises_quotas_up_to_the_ceiling() {
+    let server = Control::bare();
+    let alice = owner(&server.0);
+    let rita = json!({"name": "rita", "role": "reviewer", "ceiling_percent": 300, "password": PASSWORD});
+    assert_eq!(alice.post(PATH, rita).is(201).json["ceiling_percent"], 300);
+    alice.make("ron", "reviewer");
+    let viewer = json!({"name": "vera", "role": "viewer", "ceiling_percent": 300, "password": PASSWORD});
+    assert_eq!(alice.post(PATH, viewer).problem(422, "invalid_request"), "/ceiling_percent");
+    alice.post("/v1/accounts", json!({"id": "acme"})).is(201);
+    let (rita, ron) = (login(&server.0, "rita"), login(&server.0, "ron"));
+    // The free tier has 20 requests a minute and 1,000,000 tokens.
+    let raise = |by: &As<'_>, limit: &str, quota: Value| {
+        let body = json!({"account": "acme", "group": "text.m2", "limit": limit, "quota": quota, "permanent": true,
+            "reason": "contract"});
+        by.post("/v1/overrides", body)
+    };
+
+    let refused = raise(&ron, "rpm", json!(41)).refused(403, "above_ceiling");
+    assert!(refused.json["detail"].as_str().unwrap().contains("`40`"), "{}", refused.text);
+    raise(&rita, "rpm", json!(61)).refused(403, "above_ceiling");
+    raise(&rita, "rpm", json!("unlimited")).refused(403, "above_ceiling");
+    let made = raise(&rita, "rpm", json!(60)).is(201);
+
+    let decided = alice.post("/v1/decisions", json!({"account": "acme", "resource": "MiniMax-M2"})).is(200).json;
+    assert_eq!(decided["limits"][0]["quota"], 60);
+    // Paid accounts have 500 requests a minute: a pin would be a way around the ceiling.
+    let pin = json!({"tier": "paid", "reason": "contract"});
+    rita.change("PUT", "/v1/accounts/acme/tier", pin.clone()).refused(403, "above_ceiling");
+    alice.change("PATCH", &format!("{PATH}/rita"), json!({"ceiling_percent": 2500})).is(200);
+    rita.change("PUT", "/v1/accounts/acme/tier", pin).is(200);
+    rita.post(&format!("{}/revoke", made.header("location")), json!({"reason": "again"})).is(200);
+    // Counted from the account's own tier, not from the pin.
+    raise(&rita, "rpm", json!(501)).refused(403, "above_ceiling");
+    raise(&alice, "rpm", json!(100_000)).is(201);
+    // Another role has no ceiling any more.
+    assert_eq!(
+        alice.change("PATCH", &format!("{PATH}/rita"), json!({"role": "owner"})).is(200).json.get("ceiling_percent"),
+        None
+    );
+}
+
+#[test]
+fn of_two_who_edit_one_operator_at_once_one_is_told() {
+    let server = Server::bare();
+    let alice = owner(&server);
+    alice.make("bob", "viewer");
+    let path = format!("{PATH}/bob");
+    let tag = alice.get(&path).is(200).etag().to_owned();
+
+    let edit = |role: &str| alice.send("PATCH", &path, &[("if-match", &tag)], &json!({"role": role}).to_string());
+    let mut statuses = std::thread::scope(|scope| {
+        ["support", "reviewer"].map(|role| scope.spawn(move || edit(role).status)).map(|edit| edit.join().unwrap())
+    });
+
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412]);
+    assert!(["support", "reviewer"].contains(&alice.get(&path).json["role"].as_str().unwrap()));
+}
+
+#[test]
+fn of_two_operators_who_edit_one_account_at_once_one_is_told_and_nothing_is_lost() {
+    let server = Control::bare();
+    let alice = owner(&server.0);
+    alice.make("bob", "support");
+    let bob = login(&server.0, "bob");
+    alice.post("/v1/accounts", json!({"id": "acme"})).is(201);
+    let path = "/v1/accounts/acme";
+    for _ in 0..20 {
+        let tag = alice.get(path).is(200).etag().to_owned();
+        let edit = |by: &As<'_>, name: &str| {
+            by.send("PATCH", path, &[("if-match", &tag)], &json!({"name": name}).to_string()).status
+        };
+
+        let done = std::thread::scope(|scope| {
+            let hers = scope.spawn(|| edit(&alice, &format!("alice {tag}")));
+            let his = scope.spawn(|| edit(&bob, &format!("bob {tag}")));
+            [("alice", hers.join().unwrap()), ("bob", his.join().unwrap())]
+        });
+
+        let (won, lost): (Vec<_>, Vec<_>) = done.into_iter().partition(|(_, status)| *status == 200);
+        assert_eq!((won.len(), lost[0].1), (1, 412), "{lost:?}");
+        assert_eq!(alice.get(path).json["name"], format!("{} {tag}", won[0].0));
+        let newest = alice.get("/v1/audit?page_size=1&subject=account:acme").is(200).json["items"][0]["actor"].clone();
+        assert_eq!(newest, won[0].0);
+    }
+}
+
 fn operator(server: &Server, arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_quotagate"))
         .arg("operator")

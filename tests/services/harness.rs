@@ -134,6 +134,7 @@ impl Plane {
             if_match: None,
             idempotency: None,
             validate_only: false,
+            ceiling_percent: None,
         }
     }
 

@@ -5,7 +5,7 @@ mod operators;
 use super::data::DataFolder;
 use super::{Failure, Streams};
 use crate::domain::ids::OperatorName;
-use crate::services::operators::{MAX_BYTES, Role};
+use crate::services::operators::{MAX_BYTES, NewOperator, Role};
 use crate::services::seal::Secret;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
@@ -26,7 +26,7 @@ A password is asked for without being shown, or read from standard input or a fi
 
 Examples:
   quotagate operator create alice --role owner
-  quotagate operator create bob --role reviewer --password-file bob.txt
+  quotagate operator create bob --role reviewer --ceiling 300 --password-file bob.txt
   quotagate operator list
   quotagate operator reset-password alice        ends all sessions of alice
   quotagate operator remove bob")]
@@ -45,6 +45,9 @@ enum Command {
         name: OperatorName,
         #[arg(long, value_parser = role)]
         role: Role,
+        /// How far a reviewer's overrides may go, in percent of the tier's quota [default: 200]
+        #[arg(long, value_name = "PERCENT")]
+        ceiling: Option<u32>,
         /// Take the password from a file, `-` for standard input
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
@@ -82,8 +85,10 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<(), Failure>
 
 fn act(args: &Args, operators: &Operators<'_>, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let told = match &args.command {
-        Command::Create { name, role, password_file } => {
-            operators.create(name, *role, &password(password_file.as_deref(), streams)?)?;
+        Command::Create { name, role, ceiling, password_file } => {
+            let password = password(password_file.as_deref(), streams)?;
+            let new = NewOperator { name: name.clone(), role: *role, ceiling_percent: *ceiling, password };
+            operators.create(&new)?;
             format!("`{name}` is created")
         }
         Command::List => return list(operators, streams),

@@ -5,7 +5,7 @@ use crate::cli::data::{self, Reached, refused};
 use crate::cli::server::{Ask, Server, segment};
 use crate::domain::ids::OperatorName;
 use crate::ids::Ids;
-use crate::services::operators::{self, OperatorPatch, OperatorView, Role};
+use crate::services::operators::{self, NewOperator, OperatorPatch, OperatorView, Role};
 use crate::services::seal::Secret;
 use crate::services::{Context, IfMatch, Services, boot};
 use serde::Deserialize;
@@ -44,14 +44,17 @@ impl<'a> Operators<'a> {
         }
     }
 
-    pub(super) fn create(&self, name: &OperatorName, role: Role, password: &Secret) -> Result<(), Failure> {
+    pub(super) fn create(&self, new: &NewOperator) -> Result<(), Failure> {
         match self {
             Self::Server(server) => {
-                let body = json!({"name": name, "role": role, "password": password.expose()});
+                let NewOperator { name, role, ceiling_percent, password } = new;
+                let password = password.expose();
+                let body =
+                    json!({"name": name, "role": role, "ceiling_percent": ceiling_percent, "password": password});
                 server.ask(Ask::post(PATH, body)).map(|IgnoredAny| ())
             }
             Self::Folder(services, context) => {
-                let done = operators::create(services, context, (name, role), password);
+                let done = operators::create(services, context, new);
                 done.map(|_| ()).map_err(|error| refused(&error))
             }
         }
@@ -73,7 +76,7 @@ impl<'a> Operators<'a> {
                 server.ask(Ask::patch(&of(name), body)).map(|IgnoredAny| ())
             }
             Self::Folder(services, context) => {
-                let patch = OperatorPatch { role: None, password: Some(password) };
+                let patch = OperatorPatch { password: Some(password), ..OperatorPatch::default() };
                 operators::patch(services, context, name, &patch).map(|_| ()).map_err(|error| refused(&error))
             }
         }

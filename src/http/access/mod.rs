@@ -14,7 +14,7 @@ use crate::engine::{Engine, Handle};
 use crate::services::api_keys::Scope;
 use crate::services::credentials::{ApiKey, Credential, Session};
 use crate::services::operators::{Action, Role};
-use crate::services::{ActorKind, CONSOLE, SETUP};
+use crate::services::{ActorKind, CONSOLE, SETUP, Services};
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest};
@@ -62,6 +62,14 @@ impl Caller {
             Self::Setup | Self::Console => ActorKind::Console,
             Self::Key(_) => ActorKind::ApiKey,
             Self::Operator(..) => ActorKind::Operator,
+        }
+    }
+
+    /// How far above a tier's quota it may go, in percent of it; None: as far as anybody.
+    pub(crate) fn ceiling_percent(&self, services: &Services) -> Option<u32> {
+        match self {
+            Self::Operator(session, _) => services.keyring().ceiling_percent(&session.operator),
+            Self::Setup | Self::Console | Self::Key(_) => None,
         }
     }
 

@@ -131,6 +131,11 @@ const OPERATIONS: &[(&str, Access)] = &[
     // It is how one gets a credential.
     ("login", Access::Open),
     ("logout", OWN),
+    ("listSessions", OWN),
+    ("endSession", OWN),
+    ("listOperatorSessions", CREDENTIALS),
+    ("endOperatorSession", CREDENTIALS),
+    ("changePassword", OWN),
     ("getMe", OWN),
 ];
 

@@ -106,7 +106,8 @@ struct State {
     keys: HashMap<SecretHash, (Arc<ApiKey>, Option<i64>)>,
     /// Every key that was ever made, revoked ones too.
     used: HashMap<CompactString, Arc<Used>>,
-    operators: HashMap<OperatorName, Role>,
+    /// With the ceiling, where there is one.
+    operators: HashMap<OperatorName, (Role, Option<u32>)>,
     sessions: HashMap<SecretHash, Arc<Session>>,
     /// Kept nowhere else: a start without credentials draws another.
     setup: Option<SecretHash>,
@@ -153,7 +154,7 @@ impl Keyring {
             }
             Kind::Session => {
                 let session = state.sessions.get(&hash).ok_or(NotValid::Session)?;
-                let role = state.operators.get(&session.operator).ok_or(NotValid::Session)?;
+                let (role, _) = state.operators.get(&session.operator).ok_or(NotValid::Session)?;
                 let idle_ms = now.saturating_sub(session.used.at_ms.load(Ordering::Relaxed));
                 if session.ends_at_ms <= now || idle_ms >= IDLE_MS {
                     return Err(NotValid::Session);
@@ -162,6 +163,20 @@ impl Keyring {
                 Ok(Credential::Session(Arc::clone(session), *role))
             }
         }
+    }
+
+    /// How far above the tier's quota an operator may go; None: there is no ceiling, or no such operator.
+    #[must_use]
+    pub fn ceiling_percent(&self, name: &OperatorName) -> Option<u32> {
+        self.0.load().operators.get(name).and_then(|(_, ceiling)| *ceiling)
+    }
+
+    /// The last use of a session, in whole minutes; None: it has ended, or was not used yet.
+    #[must_use]
+    pub fn session_used_ms(&self, id: &str) -> Option<i64> {
+        let state = self.0.load();
+        let found = state.sessions.values().find(|session| session.id == id);
+        found.map(|session| session.used.at_ms.load(Ordering::Relaxed))
     }
 
     /// The last use of a key, in whole minutes.
@@ -201,9 +216,9 @@ impl Keyring {
     }
 
     /// None: there is no such operator any more, and none of the sessions is taken.
-    pub(in crate::services) fn put_operator(&self, name: &OperatorName, role: Option<Role>) {
-        self.change(|state| match role {
-            Some(role) => _ = state.operators.insert(name.clone(), role),
+    pub(in crate::services) fn put_operator(&self, name: &OperatorName, standing: Option<(Role, Option<u32>)>) {
+        self.change(|state| match standing {
+            Some(standing) => _ = state.operators.insert(name.clone(), standing),
             None => _ = state.operators.remove(name),
         });
     }

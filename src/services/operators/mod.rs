@@ -10,8 +10,12 @@ mod sessions;
 pub use delays::{Delayed, Delays};
 pub use password::{MAX_BYTES, MIN_CHARS, PasswordRecord};
 pub use role::{Action, Role, table};
-pub use sessions::{IDLE_MS, LONGEST_MS, LoggedIn, NotLoggedIn, SessionRecord, login, logout};
+pub use sessions::{
+    IDLE_MS, LONGEST_MS, LoggedIn, NotLoggedIn, SessionRecord, SessionView, change_password, end_session, login,
+    logout, sessions,
+};
 
+use super::ceilings::{MAX_CEILING_PERCENT, MIN_CEILING_PERCENT, USUAL_CEILING_PERCENT};
 use super::checks::Checks;
 use super::commit::{Change, Plan};
 use super::credentials::Keyring;
@@ -30,6 +34,16 @@ pub struct OperatorRecord {
     pub created_at_ms: i64,
     pub by: String,
     pub password_at_ms: i64,
+    /// Of a reviewer; None: the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling_percent: Option<u32>,
+}
+
+impl OperatorRecord {
+    /// How far above a tier's quota the operator may go; None: as far as anybody.
+    fn ceiling(&self) -> Option<u32> {
+        (self.role == Role::Reviewer).then(|| self.ceiling_percent.unwrap_or(USUAL_CEILING_PERCENT))
+    }
 }
 
 /// An operator as people see them.
@@ -40,24 +54,54 @@ pub struct OperatorView {
     pub created_at_ms: i64,
     pub by: String,
     pub password_at_ms: i64,
+    #[serde(default)]
+    pub ceiling_percent: Option<u32>,
 }
 
 impl OperatorView {
     fn of(name: &OperatorName, record: &OperatorRecord) -> Self {
         let OperatorRecord { role, created_at_ms, password_at_ms, .. } = *record;
-        Self { name: name.clone(), role, created_at_ms, by: record.by.clone(), password_at_ms }
+        let (by, ceiling_percent) = (record.by.clone(), record.ceiling());
+        Self { name: name.clone(), role, created_at_ms, by, password_at_ms, ceiling_percent }
     }
 }
 
-/// Makes an operator. From the first one on, requests need credentials. It hashes a password.
+/// An operator to make.
+#[derive(Debug)]
+pub struct NewOperator {
+    pub name: OperatorName,
+    pub role: Role,
+    /// Of a reviewer; None: the usual one.
+    pub ceiling_percent: Option<u32>,
+    pub password: Secret,
+}
+
+fn check_ceiling(role: Role, ceiling_percent: Option<u32>) -> Result<(), Error> {
+    let mut checks = Checks::default();
+    match ceiling_percent {
+        Some(_) if role != Role::Reviewer => {
+            checks.fail("/ceiling_percent", "misplaced", "only a reviewer has a ceiling");
+        }
+        Some(percent) if !(MIN_CEILING_PERCENT..=MAX_CEILING_PERCENT).contains(&percent) => {
+            let detail =
+                format!("a ceiling has {MIN_CEILING_PERCENT} to {MAX_CEILING_PERCENT} percent of the tier's quota");
+            checks.fail("/ceiling_percent", "out_of_range", detail);
+        }
+        _ => {}
+    }
+    checks.done()
+}
+
+/// Makes an operator. It hashes a password.
 ///
 /// Errors: the name is taken; the first one is no owner; the password is too short or too long.
 pub fn create(
     services: &Services,
     context: &Context,
-    (name, role): (&OperatorName, Role),
-    password: &Secret,
+    NewOperator { name, role, ceiling_percent, password }: &NewOperator,
 ) -> Result<Done<OperatorView>, Error> {
+    let role = *role;
+    check_ceiling(role, *ceiling_percent)?;
     let (hashed, context) = (hashed(services, password)?, &unrepeated(context));
     let _turn = services.turns.wait(Table::Operators, &Key::empty());
     services.change(context, || {
@@ -80,9 +124,11 @@ pub fn create(
             created_at_ms: context.now,
             by: context.actor.clone(),
             password_at_ms: context.now,
+            ceiling_percent: *ceiling_percent,
         };
         let change = Change::new("operator.create", subject(name))
             .detail("role", role)?
+            .detail("ceiling_percent", record.ceiling())?
             .expect(Table::Operators, key(name), None)
             .put(Table::Operators, key(name), &record)?;
         Ok(Plan::Change { value: OperatorView::of(name, &record), change })
@@ -107,6 +153,8 @@ pub fn list(services: &Services, paging: &Paging) -> Result<Page<Stored<Operator
 #[derive(Debug, Clone, Default)]
 pub struct OperatorPatch {
     pub role: Option<Role>,
+    /// Of a reviewer.
+    pub ceiling_percent: Option<u32>,
     /// A new one ends all sessions.
     pub password: Option<Secret>,
 }
@@ -132,6 +180,13 @@ pub fn patch(
         if let Some(role) = patch.role {
             change = change.detail("before", record.role)?.detail("role", role)?;
             record.role = role;
+            // It goes with the role that it was given for.
+            record.ceiling_percent = record.ceiling_percent.filter(|_| role == Role::Reviewer);
+        }
+        if let Some(percent) = patch.ceiling_percent {
+            check_ceiling(record.role, Some(percent))?;
+            change = change.detail("ceiling_percent", percent)?;
+            record.ceiling_percent = Some(percent);
         }
         if let Some(hashed) = &hashed {
             (record.password, record.password_at_ms) = (hashed.clone(), context.now);
@@ -196,7 +251,7 @@ fn hashed(services: &Services, password: &Secret) -> Result<PasswordRecord, Erro
 /// Puts all operators and sessions into the keyring, as the store has them.
 pub(super) fn read_into(keyring: &Keyring, store: &dyn AdminStore) -> Result<(), Error> {
     stored::each::<OperatorRecord>(store, Table::Operators, &Key::empty(), |key, found| {
-        keyring.put_operator(&name_in(&key)?, Some(found.value.role));
+        keyring.put_operator(&name_in(&key)?, Some((found.value.role, found.value.ceiling())));
         Ok(())
     })?;
     stored::each::<SessionRecord>(store, Table::Sessions, &Key::empty(), |key, found| {
@@ -209,7 +264,7 @@ pub(super) fn read_into(keyring: &Keyring, store: &dyn AdminStore) -> Result<(),
 /// Tells the keyring what an operator's record holds now.
 pub(super) fn follow(store: &dyn AdminStore, keyring: &Keyring, key: &Key) -> Result<(), Error> {
     let found: Option<Stored<OperatorRecord>> = stored::read(store, Table::Operators, key)?;
-    keyring.put_operator(&name_in(key)?, found.map(|found| found.value.role));
+    keyring.put_operator(&name_in(key)?, found.map(|found| (found.value.role, found.value.ceiling())));
     Ok(())
 }
 

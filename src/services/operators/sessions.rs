@@ -1,14 +1,15 @@
 //! Sessions: what a login gives, and what ends it.
 
 use super::delays::Delayed;
-use super::{OperatorRecord, PasswordRecord, Role, key, subject};
+use super::{OperatorRecord, OperatorView, PasswordRecord, Role, hashed, key, subject, unrepeated};
 use crate::domain::ids::OperatorName;
 use crate::ids::IdKind;
+use crate::services::checks::Checks;
 use crate::services::commit::{Change, Plan};
 use crate::services::credentials::{self, Kind, SecretHash};
 use crate::services::seal::Secret;
 use crate::services::stored::{self, Stored};
-use crate::services::{ActorKind, Context, Error, Internal, MAX_SESSIONS, Services};
+use crate::services::{ActorKind, Context, Done, Error, Internal, MAX_SESSIONS, Services};
 use crate::store::{Key, MAX_SCAN, Table};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -102,6 +103,85 @@ pub fn login(
         Err(Error::Busy) => Err(NotLoggedIn::Wrong),
         Err(error) => Err(error.into()),
     }
+}
+
+/// A session as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionView {
+    pub id: String,
+    pub record: SessionRecord,
+    /// To the minute; None: not since the login, or the last start.
+    pub last_used_ms: Option<i64>,
+}
+
+/// The sessions of an operator that have not ended, the newest first.
+///
+/// Errors: there is no such operator.
+pub fn sessions(services: &Services, name: &OperatorName, now: i64) -> Result<Vec<SessionView>, Error> {
+    services.operator(name)?.ok_or_else(|| Error::not_found("operator", name))?;
+    let mut open = Vec::new();
+    for (row, found) in services.sessions_of(name)?.into_iter().rev() {
+        let (_, id) = parts_of(&row)?;
+        let record = found.value;
+        let used_ms = services.keyring.session_used_ms(&id);
+        let idle_since = used_ms.unwrap_or(record.created_at_ms).max(record.created_at_ms);
+        if record.ends_at_ms > now && now.saturating_sub(idle_since) < IDLE_MS {
+            open.push(SessionView { id, record, last_used_ms: used_ms });
+        }
+    }
+    Ok(open)
+}
+
+/// Ends one session of an operator.
+///
+/// Errors: there is no such session.
+pub fn end_session(services: &Services, context: &Context, (name, id): (&OperatorName, &str)) -> Result<(), Error> {
+    services.change(context, || {
+        let found: Option<Stored<SessionRecord>> = stored::read(&*services.store, Table::Sessions, &row(name, id))?;
+        let found = found.ok_or_else(|| Error::not_found("session", id))?;
+        let change = Change::new("session.revoke", subject(name))
+            .detail("session", id)?
+            .expect(Table::Sessions, row(name, id), Some(found.revision))
+            .delete(Table::Sessions, row(name, id));
+        Ok(Plan::Change { value: (), change })
+    })?;
+    Ok(())
+}
+
+/// Sets another password in place of the present one; all other sessions end. It hashes two passwords.
+///
+/// Errors: the present one is another; the new one is too short or too long. The caller has seen to delays.
+pub fn change_password(
+    services: &Services,
+    context: &Context,
+    (name, session): (&OperatorName, &str),
+    (current, new): (&Secret, &Secret),
+) -> Result<Done<OperatorView>, Error> {
+    let found = services.operator(name)?.ok_or_else(|| Error::not_found("operator", name))?;
+    let mut checks = Checks::default();
+    if !found.value.password.fits(current)? {
+        checks.fail("/current", "wrong", "this is not the present password");
+    }
+    checks.done()?;
+    let hashed = hashed(services, new)?;
+    let context = &unrepeated(context);
+    services.change(context, || {
+        let before = services.operator(name)?.ok_or_else(|| Error::not_found("operator", name))?;
+        if before.value.password != found.value.password {
+            return Err(Error::conflict("conflict", "the password was changed just now"));
+        }
+        let record = OperatorRecord { password: hashed.clone(), password_at_ms: context.now, ..before.value.clone() };
+        let mut change = Change::new("operator.change", subject(name))
+            .detail("password", "new")?
+            .expect(Table::Operators, key(name), Some(before.revision))
+            .put(Table::Operators, key(name), &record)?;
+        for (other, _) in services.sessions_of(name)? {
+            if other != row(name, session) {
+                change = change.delete(Table::Sessions, other);
+            }
+        }
+        Ok(Plan::Change { value: OperatorView::of(name, &record), change })
+    })
 }
 
 /// Ends a session; one that has ended already stays so.
