@@ -15,7 +15,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("ids", &["domain"]),
     ("clock", &[]),
     ("seal_key", &["ids"]),
-    ("config", &["engine", "clock", "domain"]),
+    ("tls", &[]),
+    ("config", &["engine", "clock", "domain", "tls"]),
     ("services", &["domain", "limits", "policy", "engine", "store", "ids"]),
     ("http", &["domain", "limits", "policy", "engine", "store", "ids", "services", "clock"]),
 ];
