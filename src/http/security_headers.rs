@@ -18,12 +18,12 @@ const NO_STORE: Header = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 const HTTPS_ONLY: Header = (STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
 const NOTHING_TO_SHOW: Header =
     (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
-/// What Swagger UI needs: its own files, its icons, and to ask this server.
+/// What Swagger UI needs: its own files, styles that its pictures bring along, its icons, and to ask this server.
 const OWN_FILES: Header = (
     CONTENT_SECURITY_POLICY,
     HeaderValue::from_static(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
 );
 const FOR_BROWSERS: [Header; 3] = [
