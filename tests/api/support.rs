@@ -14,6 +14,7 @@ use ureq::Agent;
 use ureq::http::{HeaderMap, Request};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+const LOOPBACK: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
 pub struct Server {
     child: Child,
@@ -47,14 +48,20 @@ impl Server {
     fn launch(folder: Arc<TempDir>, arguments: Vec<String>) -> Self {
         let log = File::create(folder.path().join("log")).unwrap();
         let mut child = command(&folder.path().join("data"))
-            .args(["--listen", "127.0.0.1:0", "--workers", "2"])
+            .args(["--workers", "2"])
+            .args(if arguments.iter().any(|argument| argument == "--listen") { &[][..] } else { &LOOPBACK })
             .args(&arguments)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.find_map(|line| Some(line.unwrap().split_once(" is serving on http://")?.1.to_owned()));
+        let address = lines.find_map(|line| {
+            let line = line.unwrap();
+            let (_, base) = line.split_once(" is serving on ")?;
+            // Tests speak to this machine alone.
+            Some(base.split_once("://")?.1.replace("0.0.0.0", "127.0.0.1"))
+        });
         let address = address.unwrap_or_else(|| {
             _ = child.kill();
             panic!("no start:\n{}", std::fs::read_to_string(folder.path().join("log")).unwrap());
@@ -63,6 +70,17 @@ impl Server {
         std::thread::spawn(move || lines.for_each(drop));
         let agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
         Self { child, address, folder, arguments, agent }
+    }
+
+    /// Stops in order, then starts on the same folder with other arguments.
+    pub fn restart_with(mut self, arguments: &[&str]) -> Self {
+        self.signal(Signal::TERM);
+        assert!(self.ended().success(), "{}", self.log());
+        Self::launch(self.folder.clone(), arguments.iter().map(|&argument| argument.to_owned()).collect())
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.rsplit_once(':').unwrap().1.parse().unwrap()
     }
 
     pub fn data(&self) -> PathBuf {
