@@ -108,10 +108,9 @@ impl Server {
     }
 
     /// Stops in order, then starts on the same folder.
-    pub fn restart(mut self) -> Self {
-        self.signal(Signal::TERM);
-        assert!(self.ended().success(), "{}", self.log());
-        Self::launch(self.folder.clone(), self.arguments.clone())
+    pub fn restart(self) -> Self {
+        let arguments = self.arguments.clone();
+        self.restart_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// Another server on the folder of one that has ended.
