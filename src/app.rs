@@ -4,6 +4,7 @@ use crate::clock::{self, Clock, ClockBehind};
 use crate::config::Config;
 use crate::control_socket::{self, ControlSocket};
 use crate::engine::{Engine, Options};
+use crate::http::front::Front;
 use crate::http::server::{self, Listeners};
 use crate::http::state::{State, Watched};
 use crate::ids::Ids;
@@ -16,6 +17,7 @@ use crate::services::seal::{Seal, Secret};
 use crate::services::{Context, Error, Services, follow_with_keys};
 use crate::store::embedded::{self, EmbeddedStore, StartReport};
 use crate::store::{AdminStore, CounterStore, StoreError};
+use crate::tls::{Tls, TlsError};
 use actix_web::dev::ServerHandle;
 use actix_web::rt::{System, SystemRunner};
 use actix_web::web::Data;
@@ -39,10 +41,12 @@ const DRAIN_GRACE: Duration = Duration::from_millis(50);
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     #[error(
-        "refusing to listen on `{0}`: there is no TLS yet, so credentials could be read on the way, and without any \
-         whoever reaches the port could change every limit; listen on a loopback address such as 127.0.0.1"
+        "refusing plain HTTP on `{0}`, where credentials could be read on the way: set `tls_cert` and `tls_key`; or say \
+         `insecure_http` where a proxy in front ends TLS; or listen on a loopback address such as 127.0.0.1"
     )]
-    NotLoopback(SocketAddr),
+    PlainHttp(SocketAddr),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("cannot listen on `{address}`: {why}")]
     Listen { address: SocketAddr, why: io::Error },
     #[error(transparent)]
@@ -73,11 +77,14 @@ struct Parts {
     listeners: Listeners,
     /// None: it could not be opened. INVARIANT: before the store, whose lock is held while it is there.
     socket: Option<ControlSocket>,
+    tls: Option<Arc<Tls>>,
     state: Data<State>,
     flusher: Arc<Flusher>,
     store: Arc<EmbeddedStore>,
     config: Config,
     stops: Stops,
+    /// Asks for the certificate to be read again; None without TLS.
+    hangups: Option<Signal>,
 }
 
 /// The signals that ask for a stop.
@@ -115,6 +122,8 @@ impl App {
     ///
     /// Errors: the port or the folder cannot be had, what is stored cannot be used, the clock is behind.
     pub fn start(config: Config) -> Result<Self, AppError> {
+        let front = front(&config)?;
+        let tls = config.tls.clone().map(|files| Tls::load(files, clock::wall_ms())).transpose()?.map(Arc::new);
         // ORDER: the port before the folder, so that a second server changes nothing.
         let (port, address) = listen(config.listen)?;
         let recorder = recorder();
@@ -142,15 +151,17 @@ impl App {
         let revision = publish(&services, config.policy.as_deref(), clock.now_ms())?;
         let flusher = Arc::new(Flusher::start(engine, counters, config.flush_interval));
         let watched = Watched { store: store.clone(), following, flusher: flusher.clone(), recorder };
-        let state = Data::new(State::new(Arc::new(services), clock, watched, config.max_body_bytes));
+        let state = Data::new(State::new(Arc::new(services), clock, watched, config.max_body_bytes).with_front(front));
         let setup = state.services.keyring().offer_setup(&Ids::from_system());
         let started = Started { address, revision, store: report, boot, setup };
         // ORDER: before anyone is told that it serves, so that whoever waits for that can stop it in order.
         let system = System::new();
         let stops = system.block_on(async { Stops::listen() })?;
+        let listen = |_: &Arc<Tls>| system.block_on(async { signal(SignalKind::hangup()) });
+        let hangups = tls.as_ref().map(listen).transpose()?;
         let (control, socket) = open_control(&config.data).unzip();
         let listeners = Listeners { port, control };
-        let parts = Parts { listeners, socket, state, flusher, store, config, stops };
+        let parts = Parts { listeners, tls, socket, state, flusher, store, config, stops, hangups };
         Ok(Self { started, system, parts })
     }
 
@@ -167,12 +178,14 @@ impl App {
 
 impl Parts {
     async fn serve(self) -> Result<(), AppError> {
-        let Self { listeners, state, flusher, store, socket, config, mut stops } = self;
-        let server = server::start(listeners, state.clone(), config.workers)?;
+        let Self { listeners, tls, state, flusher, store, socket, config, mut stops, hangups } = self;
+        let tls_config = tls.as_ref().map(Tls::server_config).transpose()?;
+        let server = server::start(listeners, state.clone(), config.workers, tls_config)?;
         let handle = server.handle();
         let mut server = actix_web::rt::spawn(server);
         let upkeep = actix_web::rt::spawn(keep_up(state.clone()));
         let notices = actix_web::rt::spawn(notice(state.clone()));
+        let reloads = tls.zip(hangups).map(|(tls, hangups)| actix_web::rt::spawn(reload(tls, hangups)));
         tokio::select! {
             () = stops.asked() => {}
             ended = &mut server => return Err(AppError::Server(
@@ -190,6 +203,7 @@ impl Parts {
         drain(&state, &handle, config.shutdown_timeout).await;
         upkeep.abort();
         notices.abort();
+        reloads.inspect(|reloads| reloads.abort());
         // ORDER: usage is final once nothing is answered any more, and is written before the store is closed.
         let stop = move || {
             // A full disk keeps nobody from stopping: what is lost is when keys were last used.
@@ -239,10 +253,31 @@ async fn notice(state: Data<State>) {
     }
 }
 
-fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
-    if !address.ip().is_loopback() {
-        return Err(AppError::NotLoopback(address));
+/// Reads the certificate again as often as that is asked for. What cannot be read leaves the present one.
+async fn reload(tls: Arc<Tls>, mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        let tls = Arc::clone(&tls);
+        let read = actix_web::rt::task::spawn_blocking(move || tls.reload(clock::wall_ms()));
+        match read.await.map_err(io::Error::other).map_err(AppError::Server) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the present certificate stays"),
+            Err(error) => tracing::error!(%error, "the present certificate stays"),
+        }
     }
+}
+
+/// Errors: credentials would go over a network in plain HTTP.
+fn front(config: &Config) -> Result<Front, AppError> {
+    match (config.listen.ip().is_loopback(), &config.tls) {
+        (true, Some(_)) => Ok(Front::LocalTls),
+        (false, Some(_)) => Ok(Front::NetworkTls),
+        (_, None) if config.insecure_http => Ok(Front::Proxy),
+        (true, None) => Ok(Front::Local),
+        (false, None) => Err(AppError::PlainHttp(config.listen)),
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
     let failed = |why: io::Error| AppError::Listen { address, why };
     let listener = TcpListener::bind(address).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;

@@ -4,6 +4,7 @@
 //! environment. A flag wins over the environment, the environment over the file, the file over the default.
 
 use crate::engine::UnknownAccounts;
+use crate::tls::TlsFiles;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -22,6 +23,10 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     pub listen: SocketAddr,
+    /// None: plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Plain HTTP for a network, because a proxy in front ends TLS.
+    pub insecure_http: bool,
     pub data: PathBuf,
     /// A policy document to publish at the start where it differs from the active revision.
     pub policy: Option<PathBuf>,
@@ -54,6 +59,10 @@ pub enum ConfigError {
     Unknown { name: String, origin: Origin },
     #[error("cannot read the settings file `{}`: {why}", .file.display())]
     File { file: PathBuf, why: String },
+    #[error("`{set}` is set and `{missing}` is not: TLS takes both, a certificate and its private key")]
+    HalfTls { set: &'static str, missing: &'static str },
+    #[error("`insecure_http` and `tls_cert` contradict each other: take one away")]
+    TlsAndInsecure,
 }
 
 /// Where a value came from.
@@ -77,8 +86,15 @@ impl fmt::Display for Origin {
 }
 
 /// Name, default where there is one, what it means. In the order in which they are printed.
-const SETTINGS: [(&str, Option<&str>, &str); 13] = [
+const SETTINGS: [(&str, Option<&str>, &str); 16] = [
     ("listen", Some("127.0.0.1:8080"), "address and port to serve on; port 0 takes a free one"),
+    ("tls_cert", None, "PEM file with the certificate to show and its chain; read again on SIGHUP"),
+    ("tls_key", None, "PEM file with the private key of that certificate"),
+    (
+        "insecure_http",
+        Some("false"),
+        "plain HTTP for a network, because a proxy in front ends TLS; without it plain HTTP is for loopback addresses",
+    ),
     ("data", Some("./data"), "folder that everything is kept in"),
     ("policy", None, "policy document to publish at the start, if it differs from the active revision"),
     (
@@ -96,6 +112,8 @@ const SETTINGS: [(&str, Option<&str>, &str); 13] = [
     ("shutdown_timeout_ms", Some("30000"), "how long requests in flight may take when stopping, 0 to 600000"),
     ("accept_clock", Some("false"), "start although the wall clock is before the last stored time"),
 ];
+
+const YES_OR_NO: &[(&str, bool)] = &[("true", true), ("false", false)];
 
 fn known() -> String {
     SETTINGS.iter().map(|(name, ..)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
@@ -144,6 +162,8 @@ impl Config {
         let words = [("deny", UnknownAccounts::Deny), ("default_tier", UnknownAccounts::DefaultTier)];
         Ok(Self {
             listen: layers.parsed("listen")?,
+            tls: layers.tls()?,
+            insecure_http: layers.word("insecure_http", YES_OR_NO)?,
             data: layers.required("data", |text| Ok(PathBuf::from(text)))?,
             policy: layers.optional("policy", |text| Ok(PathBuf::from(text)))?,
             seal_key: layers.optional("seal_key", |text| Ok(PathBuf::from(text)))?,
@@ -161,7 +181,7 @@ impl Config {
             })?,
             unknown_accounts: layers.word("unknown_accounts", &words)?,
             shutdown_timeout: Duration::from_millis(layers.integer("shutdown_timeout_ms", 0, 600_000)?),
-            accept_clock: layers.word("accept_clock", &[("true", true), ("false", false)])?,
+            accept_clock: layers.word("accept_clock", YES_OR_NO)?,
         })
     }
 
@@ -254,6 +274,18 @@ impl<'a> Layers<'a> {
         })
     }
 
+    /// Both files or none, and no word against TLS beside them.
+    fn tls(&self) -> Result<Option<TlsFiles>, ConfigError> {
+        let file = |name| self.optional(name, |text| Ok(PathBuf::from(text)));
+        match (file("tls_cert")?, file("tls_key")?) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) if self.word("insecure_http", YES_OR_NO)? => Err(ConfigError::TlsAndInsecure),
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+            (Some(_), None) => Err(ConfigError::HalfTls { set: "tls_cert", missing: "tls_key" }),
+            (None, Some(_)) => Err(ConfigError::HalfTls { set: "tls_key", missing: "tls_cert" }),
+        }
+    }
+
     fn parsed<T: FromStr<Err: fmt::Display>>(&self, name: &'static str) -> Result<T, ConfigError> {
         self.required(name, |text| text.parse().map_err(|error: T::Err| error.to_string()))
     }
@@ -327,6 +359,18 @@ mod tests {
 
         assert!(unknown(&sources(&[], &[("QUOTAGATE_LISTENN", "x")], None)));
         assert!(unknown(&sources(&[], &[], Some("listenn = 1"))));
+    }
+
+    #[test]
+    fn tls_takes_both_files_and_no_word_against_it() {
+        let of = |flags: &[(&'static str, &str)]| Config::from_sources(&sources(flags, &[], None));
+        let both = [("tls_cert", "c.pem"), ("tls_key", "k.pem")];
+
+        assert_eq!(of(&[]).unwrap().tls, None);
+        assert_eq!(of(&both).unwrap().tls, Some(TlsFiles { cert: "c.pem".into(), key: "k.pem".into() }));
+        assert!(of(&both[..1]).unwrap_err().to_string().contains("`tls_cert` is set and `tls_key` is not"));
+        assert!(of(&both[1..]).unwrap_err().to_string().contains("`tls_key` is set and `tls_cert` is not"));
+        assert_eq!(of(&[both[0], both[1], ("insecure_http", "true")]), Err(ConfigError::TlsAndInsecure));
     }
 
     #[test]

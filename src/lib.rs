@@ -33,3 +33,5 @@ pub mod services;
 pub mod simulate;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
+pub mod tls;

@@ -16,7 +16,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("seal_key", &["ids"]),
     ("control_socket", &[]),
-    ("config", &["engine", "clock", "domain"]),
+    ("tls", &[]),
+    ("config", &["engine", "clock", "domain", "tls"]),
     ("services", &["domain", "limits", "policy", "engine", "store", "ids"]),
     ("http", &["domain", "limits", "policy", "engine", "store", "ids", "services", "clock"]),
 ];

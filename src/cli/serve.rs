@@ -16,18 +16,30 @@ Every setting can also stand in the environment (QUOTAGATE_LISTEN=127.0.0.1:9000
 (listen = \"127.0.0.1:9000\"). A flag wins over the environment, the environment over the file.
 
 On an empty data folder the policy of the MiniMax open platform is published, so there is something to try at once.
+Plain HTTP is for loopback addresses; for a network name a certificate and its key, which are read again on SIGHUP, or
+put a proxy in front that ends TLS and say --insecure-http. A network is served only once there are credentials.
 SIGTERM or Ctrl-C stops in order: requests under way are answered, usage is written. A second one stops at once.
 
 Examples:
   quotagate serve                                          on 127.0.0.1:8080, data in ./data
   quotagate serve --policy policies/minimax.yaml           publish it first, if it differs
   quotagate serve --listen 127.0.0.1:0 --data /tmp/try     a free port, another folder
+  quotagate serve --listen 0.0.0.0:8443 --tls-cert chain.pem --tls-key key.pem
   quotagate serve --unknown-accounts default_tier          no need to create accounts first
   quotagate serve --print-config                           what is set, and where it came from")]
 pub(super) struct Args {
     /// Address and port; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// PEM file with the certificate to show and its chain; read again on SIGHUP [default: plain HTTP]
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// PEM file with the private key of that certificate
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// Plain HTTP for a network, because a proxy in front ends TLS
+    #[arg(long)]
+    insecure_http: bool,
     /// Folder that everything is kept in [default: ./data]
     #[arg(long, value_name = "FOLDER")]
     data: Option<String>,
@@ -74,9 +86,13 @@ pub(super) struct Args {
 
 impl Args {
     fn flags(&self) -> BTreeMap<&'static str, String> {
-        let accept_clock = self.accept_clock.then(|| "true".to_owned());
+        let yes = |given: bool| given.then(|| "true".to_owned());
+        let (accept_clock, insecure_http) = (yes(self.accept_clock), yes(self.insecure_http));
         let given = [
             ("listen", &self.listen),
+            ("tls_cert", &self.tls_cert),
+            ("tls_key", &self.tls_key),
+            ("insecure_http", &insecure_http),
             ("data", &self.data),
             ("policy", &self.policy),
             ("seal_key", &self.seal_key),
@@ -123,7 +139,8 @@ fn log_to_stderr(config: &Config) {
 const JSON: &str = "-H 'content-type: application/json'";
 
 fn greet(started: &Started, config: &Config, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let base = format!("http://{}", started.address);
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let base = format!("{scheme}://{}", started.address);
     let out = &mut *streams.out;
     writeln!(out, "quotagate {} is serving on {base}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  Swagger UI  {base}/docs/")?;

@@ -1,9 +1,11 @@
 //! Who is let in, told by the head of a request alone.
 //!
-//! Until there is a credential whoever reaches the port may do everything. Pages in a browser on this machine can reach
-//! it too: one whose host name was pointed at a loopback address (it sends its own name as `Host`), or any page that posts
-//! across origins (its browser sends `Origin`). Both are refused here.
+//! Pages in a browser on this machine can reach a loopback port too: one whose host name was pointed at a loopback address
+//! (it sends its own name as `Host`), or any page that posts across origins (its browser sends `Origin`). Both are refused
+//! here. What a network reaches has names that this server does not know, so any `Host` will do there; no page has a
+//! credential that it was not given. A foreign `Origin` is refused everywhere.
 
+use super::front::Front;
 use super::problem::{Code, Problem};
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Uri;
@@ -17,17 +19,17 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 const MAX_SHOWN_CHARS: usize = 80;
 
 /// Errors: 414, 431, 421, 403.
-pub(crate) fn check(request: &ServiceRequest) -> Result<(), Problem> {
+pub(crate) fn check(request: &ServiceRequest, front: Front) -> Result<(), Problem> {
     check_size(request.uri(), request.headers())?;
     // The HTTP parser takes just one, and none only of HTTP/1.0.
     let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or("?"));
-    if let Some(authority) = request.uri().authority() {
-        must_be_here(authority.as_str())?;
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    if !front.faces_network() {
+        [authority, host].into_iter().flatten().try_for_each(must_be_here)?;
     }
-    if let Some(host) = host {
-        must_be_here(host)?;
-    }
-    match request.headers().get_all(header::ORIGIN).find(|origin| !is_own(origin.as_bytes(), host)) {
+    // What the target itself names wins over `Host`, which HTTP/2 does not have.
+    let asked = authority.or(host);
+    match request.headers().get_all(header::ORIGIN).find(|origin| !is_own(origin.as_bytes(), asked, front)) {
         None => Ok(()),
         Some(origin) => {
             let shown = shown(origin.to_str().unwrap_or("?"));
@@ -91,15 +93,17 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// Whether an origin is the one that the request was sent to; a missing port is the scheme's.
-fn is_own(origin: &[u8], host: Option<&str>) -> bool {
+///
+/// In TLS it is one of TLS. A proxy keeps the scheme and often the port to itself, so the host's name decides there.
+fn is_own(origin: &[u8], host: Option<&str>, front: Front) -> bool {
     let origin = std::str::from_utf8(origin).unwrap_or_default();
     let of_scheme = |scheme, port: u16| origin.strip_prefix(scheme).map(|authority| (authority, port));
-    let Some((authority, usual)) = of_scheme("http://", 80).or_else(|| of_scheme("https://", 443)) else {
-        return false;
-    };
+    let plain = of_scheme("http://", 80).filter(|_| !front.is_tls());
+    let Some((authority, usual)) = plain.or_else(|| of_scheme("https://", 443)) else { return false };
     match (split(authority), host.and_then(split)) {
         (Some((theirs, their_port)), Some((ours, our_port))) => {
-            theirs.eq_ignore_ascii_case(ours) && their_port.unwrap_or(usual) == our_port.unwrap_or(usual)
+            let same_port = || their_port.unwrap_or(usual) == our_port.unwrap_or(usual);
+            theirs.eq_ignore_ascii_case(ours) && (front == Front::Proxy || same_port())
         }
         _ => false,
     }
@@ -112,6 +116,7 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use actix_web::test::TestRequest;
 
     #[test]
     fn an_authority_is_a_host_with_or_without_a_port() {
@@ -125,6 +130,7 @@ mod tests {
 
     #[test]
     fn an_origin_is_own_where_scheme_host_and_port_fit() {
+        let is_own = |origin: &[u8], host| is_own(origin, host, Front::Local);
         assert!(is_own(b"http://LOCALHOST", Some("localhost:80")));
         assert!(is_own(b"https://localhost", Some("localhost:443")));
         for foreign in ["http://localhost:81", "https://localhost", "null", "", "localhost:80", "http://localhost:80/"]
@@ -132,5 +138,41 @@ mod tests {
             assert!(!is_own(foreign.as_bytes(), Some("localhost:80")), "{foreign}");
         }
         assert!(!is_own(b"http://localhost", None));
+    }
+
+    #[test]
+    fn a_page_of_plain_http_is_foreign_to_tls() {
+        for front in [Front::LocalTls, Front::NetworkTls] {
+            assert!(is_own(b"https://q.example", Some("q.example"), front));
+            assert!(is_own(b"https://q.example:8443", Some("q.example:8443"), front));
+            assert!(!is_own(b"https://q.example", Some("q.example:8443"), front));
+            assert!(!is_own(b"http://q.example:8443", Some("q.example:8443"), front));
+        }
+    }
+
+    #[test]
+    fn behind_a_proxy_the_name_of_the_host_decides() {
+        let is_own = |origin: &[u8]| is_own(origin, Some("q.example:8080"), Front::Proxy);
+
+        assert!(is_own(b"https://q.example") && is_own(b"http://Q.example:81"));
+        for foreign in ["https://evil.example", "https://q.example.evil.example:8080", "null", "ftp://q.example"] {
+            assert!(!is_own(foreign.as_bytes()), "{foreign}");
+        }
+    }
+
+    /// As requests of HTTP/2 come: the target names the host, there is no `Host`.
+    #[test]
+    fn the_host_of_a_target_is_the_one_that_was_asked() {
+        let ask = |target: &str, origin: &str, front| {
+            let request = TestRequest::with_uri(target).insert_header((header::ORIGIN, origin)).to_srv_request();
+            check(&request, front).err().map(|problem| problem.code())
+        };
+        let (local, evil) = ("https://localhost:8443", "https://evil.example");
+
+        assert_eq!(ask("https://localhost:8443/healthz", local, Front::LocalTls), None);
+        assert_eq!(ask("https://localhost:8443/healthz", evil, Front::LocalTls), Some(Code::ForeignOrigin));
+        assert_eq!(ask("https://evil.example/healthz", evil, Front::LocalTls), Some(Code::ForeignHost));
+        assert_eq!(ask("https://evil.example/healthz", evil, Front::NetworkTls), None);
+        assert_eq!(ask("https://q.example/healthz", evil, Front::NetworkTls), Some(Code::ForeignOrigin));
     }
 }

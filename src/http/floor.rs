@@ -3,8 +3,10 @@
 use super::access::{self, Passed};
 use super::body;
 use super::door;
+use super::front::Front;
 use super::problem::{Code, Problem};
 use super::request_id::{self, RequestId};
+use super::security_headers::Protection;
 use super::security_log;
 use super::state::State;
 use super::tags;
@@ -33,7 +35,9 @@ where
         // The same answer; that its body is not sent is seen to where answers are written.
         request.head_mut().method = Method::GET;
     }
-    let checked = door::check(&request).and_then(|()| match &state {
+    let front = state.as_ref().map_or_else(Front::default, |state| state.front);
+    let protection = Protection::of(&request, front);
+    let checked = door::check(&request, front).and_then(|()| match &state {
         Some(state) => access::check(&request, state),
         None => Err(Problem::internal(&"the server has no state")),
     });
@@ -50,8 +54,8 @@ where
             Ok(answered) => match answered.await {
                 Ok(Ok(response)) => finished(response, &id),
                 // No response to work on: the error is answered by the server itself, so it carries all it needs.
-                Ok(Err(error)) => return Err(named(as_problem(&error), &id).into()),
-                Err(panic) => return Err(named(panicked(&*panic), &id).into()),
+                Ok(Err(error)) => return Err(protection.of_problem(named(as_problem(&error), &id)).into()),
+                Err(panic) => return Err(protection.of_problem(named(panicked(&*panic), &id)).into()),
             },
             Err((mut request, problem)) => {
                 body::drain(&mut request.take_payload()).await;
@@ -64,6 +68,7 @@ where
             }
         };
         response.headers_mut().insert(request_id::HEADER, id.header_value());
+        protection.of_answer(response.headers_mut());
         if state.as_ref().is_some_and(|state| state.traffic.is_draining()) {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }

@@ -209,8 +209,12 @@ impl Problem {
     }
 
     pub(crate) fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.0.headers.push((name, value));
+        self.add_header(name, value);
         self
+    }
+
+    pub(crate) fn add_header(&mut self, name: header::HeaderName, value: HeaderValue) {
+        self.0.headers.push((name, value));
     }
 
     pub(crate) fn respond(&self) -> HttpResponse {

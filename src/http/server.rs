@@ -1,4 +1,4 @@
-//! The HTTP server: workers over the routes.
+//! The HTTP server: workers over the routes, in plain HTTP or TLS.
 
 use super::console;
 use super::floor::floor;
@@ -7,6 +7,7 @@ use super::state::State;
 use actix_web::dev::Server;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
+use rustls::ServerConfig;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -16,6 +17,8 @@ use std::time::Duration;
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// A request's head must have come by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection must have agreed on TLS by then.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is listened on.
 pub struct Listeners {
@@ -24,18 +27,27 @@ pub struct Listeners {
     pub control: Option<UnixListener>,
 }
 
-/// Answers until it is stopped; signals are the caller's.
+/// Answers until it is stopped, on the port in plain HTTP without `tls`; signals are the caller's.
 ///
 /// Errors: a listener cannot be used.
-pub fn start(listeners: Listeners, state: Data<State>, workers: usize) -> io::Result<Server> {
+pub fn start(
+    listeners: Listeners,
+    state: Data<State>,
+    workers: usize,
+    tls: Option<ServerConfig>,
+) -> io::Result<Server> {
     let mut server = HttpServer::new(move || App::new().app_data(state.clone()).configure(configure).wrap_fn(floor))
         .workers(workers)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
+        .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
         .tcp_nodelay(true)
         .disable_signals()
-        .on_connect(console::mark)
-        .listen(listeners.port)?;
+        .on_connect(console::mark);
+    server = match tls {
+        None => server.listen(listeners.port)?,
+        Some(tls) => server.listen_rustls_0_23(listeners.port, tls)?,
+    };
     if let Some(control) = listeners.control {
         server = server.listen_uds(control)?;
     }

@@ -1,5 +1,6 @@
 //! What every handler shares.
 
+use super::front::Front;
 use super::metrics::Metrics;
 use super::problem::{Code, Problem};
 use crate::clock::Clock;
@@ -23,6 +24,7 @@ pub struct State {
     pub(crate) metrics: Metrics,
     pub(crate) watched: Watched,
     pub(crate) max_body_bytes: usize,
+    pub(crate) front: Front,
     pub(crate) traffic: Traffic,
     pub(crate) in_flight_keys: super::idempotency::InFlight,
     /// Failed logins.
@@ -54,6 +56,7 @@ impl State {
             metrics: Metrics::new(),
             watched,
             max_body_bytes,
+            front: Front::Local,
             traffic: Traffic::default(),
             in_flight_keys: super::idempotency::InFlight::default(),
             delays: Delays::default(),
@@ -61,6 +64,12 @@ impl State {
             refusals: super::security_log::Refusals::default(),
             verifying: Arc::new(Semaphore::new(1)),
         }
+    }
+
+    /// Where requests come from, which is plain HTTP on a loopback address otherwise.
+    #[must_use]
+    pub fn with_front(self, front: Front) -> Self {
+        Self { front, ..self }
     }
 }
 

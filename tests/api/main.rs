@@ -6,6 +6,8 @@ mod forge;
 mod money;
 mod signing;
 mod support;
+#[path = "../support/tls_client.rs"]
+mod tls_client;
 
 mod accounts;
 mod api_keys;
@@ -14,6 +16,7 @@ mod audit_chain;
 mod bad_input;
 mod batch;
 mod billing_sources;
+mod browsers;
 mod caps;
 mod changes;
 #[cfg(feature = "manual-clock")]
@@ -45,5 +48,6 @@ mod start_and_stop;
 mod sub_accounts;
 mod tier;
 mod times;
+mod tls;
 mod top_ups;
 mod usage;

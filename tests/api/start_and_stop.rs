@@ -119,17 +119,6 @@ fn a_folder_in_use_and_a_port_in_use_are_told() {
 }
 
 #[test]
-fn without_credentials_only_loopback_is_served() {
-    let folder = tempfile::tempdir().unwrap();
-
-    let refused = serve_and_wait(folder.path(), &["--listen", "0.0.0.0:0"]);
-
-    let complaint = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(complaint.contains("refusing to listen on `0.0.0.0:0`: there is no TLS yet"), "{complaint}");
-}
-
-#[test]
 fn a_policy_file_is_published_where_it_differs() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("policy.yaml");

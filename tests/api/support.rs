@@ -14,6 +14,7 @@ use ureq::Agent;
 use ureq::http::{HeaderMap, Request};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+const LOOPBACK: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
 pub struct Server {
     child: Child,
@@ -76,14 +77,20 @@ impl Server {
     fn launch(folder: Arc<TempDir>, arguments: Vec<String>, key: Option<String>) -> Self {
         let log = File::create(folder.path().join("log")).unwrap();
         let mut child = command(&folder.path().join("data"))
-            .args(["--listen", "127.0.0.1:0", "--workers", "2"])
+            .args(["--workers", "2"])
+            .args(if arguments.iter().any(|argument| argument == "--listen") { &[][..] } else { &LOOPBACK })
             .args(&arguments)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.find_map(|line| Some(line.unwrap().split_once(" is serving on http://")?.1.to_owned()));
+        let address = lines.find_map(|line| {
+            let line = line.unwrap();
+            let (_, base) = line.split_once(" is serving on ")?;
+            // Tests speak to this machine alone.
+            Some(base.split_once("://")?.1.replace("0.0.0.0", "127.0.0.1"))
+        });
         let address = address.unwrap_or_else(|| {
             _ = child.kill();
             panic!("no start:\n{}", std::fs::read_to_string(folder.path().join("log")).unwrap());
@@ -95,6 +102,21 @@ impl Server {
         std::thread::spawn(move || lines.for_each(drop));
         let agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
         Self { child, address, folder, arguments, agent, setup, key }
+    }
+
+    /// Stops in order, then starts on the same folder with other arguments.
+    pub fn restart_with(mut self, arguments: &[&str]) -> Self {
+        self.signal(Signal::TERM);
+        assert!(self.ended().success(), "{}", self.log());
+        Self::launch(
+            self.folder.clone(),
+            arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            self.key.clone(),
+        )
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.rsplit_once(':').unwrap().1.parse().unwrap()
     }
 
     pub fn data(&self) -> PathBuf {
@@ -122,10 +144,9 @@ impl Server {
     }
 
     /// Stops in order, then starts on the same folder.
-    pub fn restart(mut self) -> Self {
-        self.signal(Signal::TERM);
-        assert!(self.ended().success(), "{}", self.log());
-        Self::launch(self.folder.clone(), self.arguments.clone(), self.key.clone())
+    pub fn restart(self) -> Self {
+        let arguments = self.arguments.clone();
+        self.restart_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// Another server on the folder of one that has ended.

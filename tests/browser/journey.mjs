@@ -327,8 +327,12 @@ try {
         if (protocol !== 'data:' && protocol !== 'blob:' && origin !== base) strays.push(request.url());
     });
     page.on('pageerror', error => strays.push(`error: ${error}`));
+    page.on('console', message => {
+        if (message.text().includes('Content Security Policy')) strays.push(`policy: ${message.text()}`);
+    });
 
     await journey(page, { base, token }, transcript);
+    await page.goto(`${base}/docs/errors`);
 
     assert.deepEqual(strays, [], 'the page asks nothing of anyone else, and its scripts do not fail');
     transcript.say();
