@@ -248,7 +248,11 @@ struct Built {
 }
 
 fn build(store: &EmbeddedStore, config: &Config) -> Result<Built, AppError> {
-    let options = Options { most_accounts: config.max_accounts, unknown_accounts: config.unknown_accounts };
+    let options = Options {
+        most_accounts: config.max_accounts,
+        unknown_accounts: config.unknown_accounts,
+        history: config.history,
+    };
     let from_store = |accept| boot::engine(store, store, options, accept).map_err(AppError::Boot);
     let (engine, boot) = from_store(None)?;
     let last_ms = store.health().last_at_ms.max(boot.usage.latest_ms.unwrap_or(0));

@@ -37,6 +37,7 @@ pub struct Config {
     pub unknown_accounts: UnknownAccounts,
     pub shutdown_timeout: Duration,
     pub accept_clock: bool,
+    pub history: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +78,7 @@ impl fmt::Display for Origin {
 }
 
 /// Name, default where there is one, what it means. In the order in which they are printed.
-const SETTINGS: [(&str, Option<&str>, &str); 13] = [
+const SETTINGS: [(&str, Option<&str>, &str); 14] = [
     ("listen", Some("127.0.0.1:8080"), "address and port to serve on; port 0 takes a free one"),
     ("data", Some("./data"), "folder that everything is kept in"),
     ("policy", None, "policy document to publish at the start, if it differs from the active revision"),
@@ -95,6 +96,7 @@ const SETTINGS: [(&str, Option<&str>, &str); 13] = [
     ("unknown_accounts", Some("deny"), "deny, or default_tier to treat them as accounts of the default tier"),
     ("shutdown_timeout_ms", Some("30000"), "how long requests in flight may take when stopping, 0 to 600000"),
     ("accept_clock", Some("false"), "start although the wall clock is before the last stored time"),
+    ("history", Some("true"), "keep what accounts used, minute by minute for 48 hours and by the hour for 90 days"),
 ];
 
 fn known() -> String {
@@ -162,6 +164,7 @@ impl Config {
             unknown_accounts: layers.word("unknown_accounts", &words)?,
             shutdown_timeout: Duration::from_millis(layers.integer("shutdown_timeout_ms", 0, 600_000)?),
             accept_clock: layers.word("accept_clock", &[("true", true), ("false", false)])?,
+            history: layers.word("history", &[("true", true), ("false", false)])?,
         })
     }
 
