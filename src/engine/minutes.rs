@@ -33,6 +33,8 @@ pub(super) struct Minutes {
     passed: Vec<Passed>,
     /// Those of the slots and those that have passed.
     cells: usize,
+    /// No minute of a slot ends before; 0 where nothing is known.
+    earliest: i64,
     dropped: u64,
 }
 
@@ -110,6 +112,7 @@ impl<'s> Notes<'s> {
         if let Some(number) = number {
             let slot = &mut self.minutes.slots[index(number)];
             (slot.hash, slot.ends) = (self.hash, end_of(now));
+            self.minutes.earliest = self.minutes.earliest.min(slot.ends);
             record.slot = Some(number);
         } else {
             self.minutes.dropped += 1;
@@ -259,11 +262,17 @@ impl Minutes {
         for Passed { slot, ends, cell } in self.passed.drain(..) {
             take(slot, self.slots[index(slot)].hash, (ends, &[cell]), Then::Kept);
         }
+        if until < self.earliest {
+            return;
+        }
+        self.earliest = i64::MAX;
         for number in (1..=self.slots.len()).filter_map(|n| NonZeroU16::new(n as u16)) {
             let slot = &self.slots[index(number)];
             if slot.ends != i64::MIN && slot.ends <= until {
                 take(number, slot.hash, (slot.ends, &slot.cells), Then::Freed);
                 self.release(number);
+            } else if slot.ends != i64::MIN {
+                self.earliest = self.earliest.min(slot.ends);
             }
         }
     }

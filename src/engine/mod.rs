@@ -26,7 +26,7 @@ mod snapshot;
 mod stored;
 mod usage;
 mod way_out;
-mod wire;
+pub(crate) mod wire;
 
 pub use accounts::Place;
 pub use answer::{
