@@ -27,6 +27,7 @@ mod error;
 mod floor;
 mod health;
 mod help;
+mod history;
 mod hooks;
 mod idempotency;
 mod json;

@@ -204,6 +204,12 @@ fn hour_of(key: &[u8]) -> Option<u32> {
 }
 
 impl Services {
+    /// How often something is not in the history because there was no room for it.
+    #[must_use]
+    pub fn history_dropped(&self) -> u64 {
+        self.history.as_ref().map_or(0, |history| history.dropped())
+    }
+
     fn history(&self) -> Result<&History, Error> {
         self.history.as_deref().ok_or_else(|| Error::not_found("history", "of any account"))
     }

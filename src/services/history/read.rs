@@ -34,6 +34,8 @@ impl Step {
         fits.then_some(Self(ms))
     }
 
+    pub const HOUR: Self = Self(HOUR_MS);
+
     #[must_use]
     pub fn ms(self) -> i64 {
         self.0
