@@ -11,7 +11,8 @@ use crate::ids::Ids;
 use crate::seal_key::{self, SealKeyError};
 use crate::services::billing_sources;
 use crate::services::boot::{self, BootReport};
-use crate::services::flush::Flusher;
+use crate::services::flush::{Flusher, Kept};
+use crate::services::history::History;
 use crate::services::policies::{self, NewRevision, Source, Warnings};
 use crate::services::seal::{Seal, Secret};
 use crate::services::{Context, Error, Services, follow_with_keys};
@@ -142,14 +143,17 @@ impl App {
         let admin: Arc<dyn AdminStore> = store.clone();
         let seal = Seal::new(&seal_key::load(config.seal_key.as_deref(), &config.data)?);
         let services = Services::new(admin, Arc::clone(&engine), Ids::from_system());
-        let services = services.with_seal(seal).with_keyring(keyring);
+        let history = Arc::new(History::new(Arc::clone(&engine), store.clone()));
+        let services = services.with_seal(seal).with_keyring(keyring).with_history(Arc::clone(&history));
         warn_of_sealed(&services)?;
         if let Some(ClockBehind { behind_ms }) = behind {
             tracing::warn!(behind_ms, dropped = boot.usage.dropped, "the clock was accepted: later usage is dropped");
             boot::accept_clock(&services, start_ms, behind_ms).map_err(AppError::Boot)?;
         }
         let revision = publish(&services, config.policy.as_deref(), clock.now_ms())?;
-        let flusher = Arc::new(Flusher::start(engine, counters, config.flush_interval));
+        let ticking = Arc::clone(&clock);
+        let kept = Kept { history, now: Box::new(move || ticking.now_ms()) };
+        let flusher = Arc::new(Flusher::start(engine, counters, config.flush_interval, Some(kept)));
         let watched = Watched { store: store.clone(), following, flusher: flusher.clone(), recorder };
         let state = Data::new(State::new(Arc::new(services), clock, watched, config.max_body_bytes).with_front(front));
         let setup = state.services.keyring().offer_setup(&Ids::from_system());
@@ -302,7 +306,11 @@ struct Built {
 }
 
 fn build(store: &EmbeddedStore, config: &Config) -> Result<Built, AppError> {
-    let options = Options { most_accounts: config.max_accounts, unknown_accounts: config.unknown_accounts };
+    let options = Options {
+        most_accounts: config.max_accounts,
+        unknown_accounts: config.unknown_accounts,
+        history: config.history,
+    };
     let from_store = |accept| boot::engine(store, store, options, accept).map_err(AppError::Boot);
     let (engine, boot) = from_store(None)?;
     let last_ms = store.health().last_at_ms.max(boot.usage.latest_ms.unwrap_or(0));

@@ -42,6 +42,7 @@ pub struct Config {
     pub unknown_accounts: UnknownAccounts,
     pub shutdown_timeout: Duration,
     pub accept_clock: bool,
+    pub history: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +87,7 @@ impl fmt::Display for Origin {
 }
 
 /// Name, default where there is one, what it means. In the order in which they are printed.
-const SETTINGS: [(&str, Option<&str>, &str); 16] = [
+const SETTINGS: [(&str, Option<&str>, &str); 17] = [
     ("listen", Some("127.0.0.1:8080"), "address and port to serve on; port 0 takes a free one"),
     ("tls_cert", None, "PEM file with the certificate to show and its chain; read again on SIGHUP"),
     ("tls_key", None, "PEM file with the private key of that certificate"),
@@ -111,6 +112,7 @@ const SETTINGS: [(&str, Option<&str>, &str); 16] = [
     ("unknown_accounts", Some("deny"), "deny, or default_tier to treat them as accounts of the default tier"),
     ("shutdown_timeout_ms", Some("30000"), "how long requests in flight may take when stopping, 0 to 600000"),
     ("accept_clock", Some("false"), "start although the wall clock is before the last stored time"),
+    ("history", Some("true"), "keep what accounts used, minute by minute for 48 hours and by the hour for 90 days"),
 ];
 
 const YES_OR_NO: &[(&str, bool)] = &[("true", true), ("false", false)];
@@ -182,6 +184,7 @@ impl Config {
             unknown_accounts: layers.word("unknown_accounts", &words)?,
             shutdown_timeout: Duration::from_millis(layers.integer("shutdown_timeout_ms", 0, 600_000)?),
             accept_clock: layers.word("accept_clock", YES_OR_NO)?,
+            history: layers.word("history", YES_OR_NO)?,
         })
     }
 

@@ -120,7 +120,8 @@ fn wide_policy() -> String {
 
 #[test]
 fn a_full_table_of_accounts_takes_no_more() {
-    let engine = engine(ONE_LIMIT, Options { most_accounts: 2, unknown_accounts: UnknownAccounts::DefaultTier });
+    let engine =
+        engine(ONE_LIMIT, Options { most_accounts: 2, unknown_accounts: UnknownAccounts::DefaultTier, history: false });
     engine.put_main(&account("a"), MainFacts::created(NOW)).unwrap();
     engine.put_main(&account("b"), MainFacts::created(NOW)).unwrap();
 
@@ -134,7 +135,7 @@ fn a_full_table_of_accounts_takes_no_more() {
 
 #[test]
 fn a_place_that_is_held_is_nobody_elses() {
-    let options = Options { most_accounts: 2, unknown_accounts: UnknownAccounts::DefaultTier };
+    let options = Options { most_accounts: 2, unknown_accounts: UnknownAccounts::DefaultTier, history: false };
     let engine = Arc::new(engine(ONE_LIMIT, options));
     engine.put_main(&account("a"), MainFacts::created(NOW)).unwrap();
     let costs = Costs::default();

@@ -79,6 +79,9 @@ pub(super) struct Args {
     /// Start although the wall clock is before the last stored time; usage later than now is dropped
     #[arg(long)]
     accept_clock: bool,
+    /// `true`, or `false` to keep no history of what accounts used [default: true]
+    #[arg(long, value_name = "WHETHER")]
+    history: Option<String>,
     /// Print every setting with where it came from, as a settings file, and stop
     #[arg(long)]
     print_config: bool,
@@ -105,6 +108,7 @@ impl Args {
             ("unknown_accounts", &self.unknown_accounts),
             ("shutdown_timeout_ms", &self.shutdown_timeout_ms),
             ("accept_clock", &accept_clock),
+            ("history", &self.history),
         ];
         given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
     }

@@ -55,7 +55,7 @@ impl Engine {
             id,
             room,
             || Record::new(id.clone(), created_at),
-            |record| {
+            |record, _| {
                 record.set_facts(facts);
                 (true, ())
             },
@@ -80,7 +80,7 @@ impl Engine {
     /// Whether a main account was made by the engine itself. None: there is no main account of this id.
     #[must_use]
     pub fn is_stranger(&self, main: &str) -> Option<bool> {
-        self.shards.with_main(main, |record| record.stranger)
+        self.shards.with_main(main, |record| record.is_stranger())
     }
 
     /// The main account of a known account.

@@ -3,6 +3,7 @@
 use super::answer::{DecideError, Held, LimitState, Limits, Reason, Scope};
 use super::counters::CounterKey;
 use super::handle::Handle;
+use super::minutes::{Notes, quota_of};
 use super::record::{Record, caps, terms_of};
 use super::request::{Request, Reserve};
 use super::reservations::{Charge, Reservation, State};
@@ -10,7 +11,7 @@ use super::snapshot::{CompiledLimit, ResourceAt, Snapshot};
 use super::{MAX_COUNTERS_PER_ACCOUNT, MAX_RESERVATIONS_PER_ACCOUNT};
 use crate::domain::account::MAIN_OWNER;
 use crate::domain::ids::AccountId;
-use crate::domain::policy::UnlistedResources;
+use crate::domain::policy::{Rule, UnlistedResources};
 use crate::domain::quantity::{MAX_RESERVATION_TTL_MS, Quota};
 use crate::fault::Fault;
 use crate::limits::{Counter, Mark, Reading, Terms, can_ever_pass};
@@ -51,7 +52,7 @@ pub(super) type Asker<'a> = Option<&'a AccountId>;
 #[inline]
 pub(super) fn decide(
     record: &mut Record,
-    asker: Asker<'_>,
+    (asker, mut notes): (Asker<'_>, Notes<'_>),
     snapshot: &Snapshot,
     (request, now): (&Request<'_>, i64),
     outcome: &mut Outcome,
@@ -96,6 +97,9 @@ pub(super) fn decide(
             }
         }
         refusal(record, &parts, now, outcome);
+        if !request.dry_run {
+            note(record, &mut notes, &parts, outcome, now);
+        }
         return Ok(());
     }
     if request.dry_run {
@@ -112,7 +116,28 @@ pub(super) fn decide(
             outcome.limits.extend(parts.iter().map(|part| state(record, part, now)));
         }
     }
+    note(record, &mut notes, &parts, outcome, now);
     Ok(())
+}
+
+/// What became of the main account's limits goes into the history.
+#[inline]
+fn note(record: &mut Record, notes: &mut Notes<'_>, parts: &Parts<'_>, outcome: &Outcome, now: i64) {
+    let Some(mut cells) = notes.cells(record, now) else { return };
+    let own = parts.iter().zip(&outcome.limits).take_while(|(_, state)| state.scope == Scope::Account);
+    let mut noted = 0;
+    for (part, state) in own {
+        let quota = quota_of(&part.terms);
+        let Some(cell) = cells.of(part.key.limit, quota) else { continue };
+        noted += 1;
+        cell.peak(state.used, quota);
+        match outcome.denied {
+            None => cell.admit(if part.limit.rule == Rule::Concurrency { 1 } else { part.cost }),
+            Some(_) if state.refuses => cell.deny(),
+            Some(_) => {}
+        }
+    }
+    cells.done(noted);
 }
 
 /// The limits that take part, in order: the main account's, then those the sub-account has caps for.
@@ -268,7 +293,7 @@ fn make_room(
     {
         return Err(DecideError::Capacity);
     }
-    record.dirty = true;
+    record.touch();
     if missing > 0 {
         record.counters.reserve(missing);
     }

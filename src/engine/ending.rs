@@ -3,10 +3,12 @@
 use super::answer::{EndError, Limits};
 use super::decide::{parts, states};
 use super::handle::Handle;
+use super::minutes::{Notes, quota_of};
 use super::record::Record;
 use super::request::Amounts;
 use super::reservations::{Charge, How, Reservation, State};
 use super::snapshot::Snapshot;
+use crate::domain::account::MAIN_OWNER;
 use crate::domain::quantity::MAX_RESERVATION_TTL_MS;
 use crate::fault::Fault;
 use crate::limits::Mark;
@@ -30,12 +32,13 @@ pub enum Change<'a> {
     Renew { ttl_ms: i64 },
 }
 
+/// Without `notes` it leaves no trace in the history.
 pub(super) fn change(
     record: &mut Record,
+    notes: Option<Notes<'_>>,
     snapshot: &Snapshot,
     handle: &Handle,
-    change: Change<'_>,
-    now: i64,
+    (change, now): (Change<'_>, i64),
 ) -> Result<EndOutcome, EndError> {
     let now = record.bring(snapshot, now);
     let reservation = find(record, handle).ok_or(EndError::UnknownReservation)?;
@@ -50,11 +53,11 @@ pub(super) fn change(
     let mut late = false;
     match (ended, change) {
         (None, Change::Settle(amounts)) => {
-            correct(record, snapshot, &charges, Some(amounts), now);
+            correct(record, notes, snapshot, &charges, (Some(amounts), now));
             end(record, handle.slot, State::Settled { ended_at: now, amounts: amounts.clone() });
         }
         (None, Change::Cancel) => {
-            correct(record, snapshot, &charges, None, now);
+            correct(record, notes, snapshot, &charges, (None, now));
             end(record, handle.slot, State::Cancelled { ended_at: now });
         }
         (None, Change::Renew { ttl_ms }) => {
@@ -63,11 +66,11 @@ pub(super) fn change(
             if let Some(reservations) = &mut record.reservations {
                 reservations.renew(handle.slot, expires_at, &mut record.counters);
             }
-            record.dirty = true;
+            record.touch();
             record.pass_time(now);
         }
         (Some((How::Expired, ended_at)), Change::Settle(amounts)) => {
-            correct(record, snapshot, &charges, Some(amounts), now);
+            correct(record, notes, snapshot, &charges, (Some(amounts), now));
             let ended_at = if Fault::LateSettleRenewsMemory.chosen() { now } else { ended_at };
             end(record, handle.slot, State::Settled { ended_at, amounts: amounts.clone() });
             late = true;
@@ -87,16 +90,16 @@ fn end(record: &mut Record, slot: u32, state: State) {
     if let Some(reservations) = &mut record.reservations {
         reservations.end(slot, state, &mut record.counters);
     }
-    record.dirty = true;
+    record.touch();
 }
 
 /// Brings every charge to its true cost: `amounts`, or nothing at all where it is None (a cancel).
 fn correct(
     record: &mut Record,
+    mut notes: Option<Notes<'_>>,
     snapshot: &Snapshot,
     charges: &SmallVec<[Charge; 2]>,
-    amounts: Option<&Amounts>,
-    now: i64,
+    (amounts, now): (Option<&Amounts>, i64),
 ) {
     let tier = record.tier(snapshot, now);
     for charge in charges.iter().filter(|charge| charge.mark != Mark::Open) {
@@ -109,6 +112,15 @@ fn correct(
             counter.charge(&terms, true_cost - charge.cost, now);
         } else if true_cost < charge.cost {
             counter.give_back(&terms, charge.mark, charge.cost - true_cost, now);
+        }
+        let used = counter.read(&terms, now).used;
+        if let Some(notes) = notes.as_mut().filter(|_| charge.key.owner == MAIN_OWNER && true_cost != charge.cost)
+            && let Some(mut cells) = notes.cells(record, now)
+            && let Some(cell) = cells.of(charge.key.limit, quota_of(&terms))
+        {
+            // Amounts are at most 10^15.
+            cell.correct(true_cost as i64 - charge.cost as i64);
+            cell.peak(used, quota_of(&terms));
         }
     }
 }

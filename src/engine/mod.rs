@@ -13,7 +13,9 @@ mod decide;
 mod ending;
 mod explain;
 pub mod handle;
+mod history;
 mod identities;
+mod minutes;
 mod preview;
 mod record;
 pub mod request;
@@ -24,7 +26,7 @@ mod snapshot;
 mod stored;
 mod usage;
 mod way_out;
-mod wire;
+pub(crate) mod wire;
 
 pub use accounts::Place;
 pub use answer::{
@@ -33,6 +35,7 @@ pub use answer::{
 pub use ending::Change;
 pub use explain::{Explanation, LimitExplained, Outcome as SourceOutcome, Source, SourceKind};
 pub use handle::{Handle, InvalidHandle};
+pub use history::HISTORY_PARTS;
 pub use identities::{Identities, IdentitiesRecord};
 pub use request::{Amounts, Costs, Request, Reserve};
 pub use reservations::How;
@@ -50,6 +53,7 @@ use crate::policy::tiers::Standing;
 use arc_swap::{ArcSwap, Guard};
 use decide::Outcome;
 use ending::EndOutcome;
+use history::Retired;
 use parking_lot::Mutex;
 use record::Record;
 use shards::{Room, Shards};
@@ -65,11 +69,13 @@ pub struct Options {
     /// Main and sub-accounts together.
     pub most_accounts: usize,
     pub unknown_accounts: UnknownAccounts,
+    /// Whether what is decided is noted for [`Engine::drain_history`]; who asks for it has to take it out.
+    pub history: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { most_accounts: 10_000_000, unknown_accounts: UnknownAccounts::Deny }
+        Self { most_accounts: 10_000_000, unknown_accounts: UnknownAccounts::Deny, history: false }
     }
 }
 
@@ -87,6 +93,7 @@ pub struct Engine {
     snapshot: ArcSwap<Snapshot>,
     /// Held while a new snapshot is built from the last.
     swapping: Mutex<()>,
+    retired: Retired,
     options: Options,
 }
 
@@ -101,9 +108,10 @@ impl Engine {
     #[must_use]
     pub fn with_identities(policy: Arc<Policy>, revision: u64, identities: &Identities, options: Options) -> Self {
         Self {
-            shards: Shards::new(options.most_accounts),
+            shards: Shards::new(options.most_accounts, options.history),
             snapshot: ArcSwap::from_pointee(Snapshot::compile(revision, 1, policy, identities)),
             swapping: Mutex::new(()),
+            retired: Retired::default(),
             options,
         }
     }
@@ -120,6 +128,8 @@ impl Engine {
         let before = self.snapshot.load();
         let generation = before.generation + 1;
         let next = Snapshot::compile(revision, generation, policy, before.identities());
+        // ORDER: before it is in force, so that the name of a limit is always in one of the two.
+        self.retired.note(&before, &next);
         self.snapshot.store(Arc::new(next.with_clamps(generation, before.clamps.clone())));
     }
 
@@ -169,9 +179,9 @@ impl Engine {
         now: i64,
         outcome: &mut Outcome,
     ) -> Option<Result<(), DecideError>> {
-        self.shards.with(request.account, |record, asker| {
+        self.shards.with_notes(request.account, |record, asker, notes| {
             self.catch_up(record, snapshot);
-            decide::decide(record, asker, snapshot, (request, now), outcome)
+            decide::decide(record, (asker, notes), snapshot, (request, now), outcome)
         })
     }
 
@@ -195,10 +205,10 @@ impl Engine {
             &id,
             Room::Needed,
             || Record::new(id.clone(), now),
-            |record| {
+            |record, notes| {
                 self.catch_up(record, snapshot);
-                let decided = decide::decide(record, None, snapshot, (request, now), outcome);
-                (record.dirty, decided)
+                let decided = decide::decide(record, (None, notes), snapshot, (request, now), outcome);
+                (record.is_dirty(), decided)
             },
         );
         match decided.map_err(|AccountsFull| DecideError::Capacity)? {
@@ -229,9 +239,9 @@ impl Engine {
     /// Any of the three.
     pub fn end(&self, handle: &Handle, change: Change<'_>, now: i64) -> Result<Ended, EndError> {
         let mut snapshot = self.snapshot.load();
-        let changed = self.shards.with_main(handle.main.as_str(), |record| {
+        let changed = self.shards.with_main_notes(handle.main.as_str(), |record, notes| {
             self.catch_up(record, &mut snapshot);
-            ending::change(record, &snapshot, handle, change, now)
+            ending::change(record, Some(notes), &snapshot, handle, (change, now))
         });
         unpack(snapshot, changed)
     }

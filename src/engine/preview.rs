@@ -27,7 +27,7 @@ impl Engine {
             // Time passes whatever is asked; the rest is taken back.
             let now = record.bring(&snapshot, now);
             let before = Before::of(record, handle)?;
-            let previewed = ending::change(record, &snapshot, handle, change, now);
+            let previewed = ending::change(record, None, &snapshot, handle, (change, now));
             before.put_back(record, handle);
             previewed
         });
@@ -40,7 +40,7 @@ impl Before {
         let reservation = find(record, handle).ok_or(EndError::UnknownReservation)?.clone();
         let keys = reservation.charges.iter().map(|charge| charge.key);
         let counters = keys.filter_map(|key| Some((key, record.counters.get(key)?.clone()))).collect();
-        Ok(Self { reservation, counters, dirty: record.dirty })
+        Ok(Self { reservation, counters, dirty: record.is_dirty() })
     }
 
     fn put_back(self, record: &mut Record, handle: &Handle) {
@@ -52,7 +52,7 @@ impl Before {
         if let Some(reservations) = &mut record.reservations {
             reservations.put_back(handle.slot, self.reservation);
         }
-        record.dirty = self.dirty;
+        record.set_dirty(self.dirty);
     }
 }
 

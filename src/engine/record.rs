@@ -1,6 +1,7 @@
 //! Everything of one main account: facts, tier, counters of it and of its sub-accounts' caps, reservations.
 
 use super::counters::{CounterKey, Counters};
+use super::minutes::SlotNumber;
 use super::reservations::Reservations;
 use super::snapshot::{CompiledLimit, Snapshot};
 use super::stored::Parts;
@@ -27,15 +28,29 @@ pub(crate) struct Record {
     tier_until: i64,
     generation: u32,
     tier: u8,
-    /// Made by a decision or by stored usage: nobody has told the engine of such an account.
-    pub stranger: bool,
-    /// Changed since it was last handed to the store.
-    pub dirty: bool,
-    /// Stands in its shard's list of dirty records.
-    pub queued: bool,
+    marks: Marks,
+    /// Where the history of its present minute is kept; None: it was not active in it.
+    pub slot: Option<SlotNumber>,
     facts: Option<Box<Facts>>,
     pub counters: Counters,
     pub reservations: Option<Box<Reservations>>,
+}
+
+/// A bit each: with bytes of their own every record would be a word longer.
+#[derive(Debug, Clone, Copy)]
+struct Marks(u8);
+
+/// Made by a decision or by stored usage: nobody has told the engine of such an account.
+const STRANGER: u8 = 1;
+/// Changed since it was last handed to the store.
+const DIRTY: u8 = 1 << 1;
+/// Stands in its shard's list of dirty records.
+const QUEUED: u8 = 1 << 2;
+
+impl Marks {
+    fn set(&mut self, mark: u8, on: bool) {
+        self.0 = if on { self.0 | mark } else { self.0 & !mark };
+    }
 }
 
 /// What most accounts have nothing of.
@@ -75,18 +90,51 @@ impl Record {
             tier_until: i64::MIN,
             generation: 0,
             tier: 0,
-            stranger: true,
-            dirty: false,
-            queued: false,
+            marks: Marks(STRANGER),
+            slot: None,
             facts: None,
             counters: Counters::default(),
             reservations: None,
         }
     }
 
+    /// Nobody has told the engine of such an account.
+    pub fn is_stranger(&self) -> bool {
+        self.marks.0 & STRANGER != 0
+    }
+
+    /// It changed: it is to be handed to the store.
+    #[inline]
+    pub fn touch(&mut self) {
+        self.marks.0 |= DIRTY;
+    }
+
+    pub fn is_dirty(&self) -> bool {
+        self.marks.0 & DIRTY != 0
+    }
+
+    pub fn set_dirty(&mut self, dirty: bool) {
+        self.marks.set(DIRTY, dirty);
+    }
+
+    /// Whether it has to be put into its shard's list of dirty records, where it is from now on.
+    #[inline]
+    pub fn queue(&mut self) -> bool {
+        let queued = self.marks.0 & (DIRTY | QUEUED) == DIRTY;
+        if queued {
+            self.marks.0 |= QUEUED;
+        }
+        queued
+    }
+
+    /// It is being handed to the store.
+    pub fn hand_over(&mut self) {
+        self.marks.set(DIRTY | QUEUED, false);
+    }
+
     pub fn set_facts(&mut self, facts: MainFacts) {
         self.created_at = facts.created_at_ms;
-        self.stranger = false;
+        self.marks.set(STRANGER, false);
         self.tier_until = i64::MIN;
         let MainFacts { floor, pin, payments, overrides, suspended, .. } = facts;
         let before = self.facts.take().map(|before| *before).unwrap_or_default();
@@ -142,7 +190,7 @@ impl Record {
         facts.subs.insert(id, sub);
         if let Some(removed) = removed.filter(|removed| !removed.is_empty()) {
             self.counters.retain(|(key, _)| !removed.contains(&key.owner));
-            self.dirty = true;
+            self.touch();
         }
     }
 
@@ -185,7 +233,7 @@ impl Record {
             && reservations.next_due() <= now
             && reservations.pass_time(now, &mut self.counters)
         {
-            self.dirty = true;
+            self.touch();
         }
     }
 
@@ -221,9 +269,12 @@ impl Record {
             };
             referred.contains(key) || !counter.is_idle(&terms, now)
         });
+        drop((referred, caps));
         let dropped = counters.len() < before;
         self.counters = counters;
-        self.dirty |= dropped;
+        if dropped {
+            self.touch();
+        }
         dropped
     }
 
@@ -239,7 +290,9 @@ impl Record {
         let before = self.counters.len();
         self.counters
             .retain(|(key, _)| snapshot.limit_of(key.limit).is_some() && snapshot.resource_lives(key.resource));
-        self.dirty |= self.counters.len() != before;
+        if self.counters.len() != before {
+            self.touch();
+        }
     }
 
     /// Index of the tier in force; the record must have been brought to `now` and the snapshot.

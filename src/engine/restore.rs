@@ -161,7 +161,7 @@ impl<'e> Restorer<'e> {
             &id,
             Room::Given,
             || Record::new(id.clone(), created_at),
-            |record| {
+            |record, _| {
                 record.take_usage(usage);
                 (true, ())
             },

@@ -1,5 +1,6 @@
 //! All accounts, in shards of their own lock each.
 
+use super::minutes::{Cell, Minutes, Notes, Then};
 use super::record::Record;
 use crate::domain::ids::AccountId;
 use foldhash::quality::RandomState;
@@ -8,7 +9,7 @@ use parking_lot::Mutex;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const SHARDS: usize = 256;
+pub(super) const SHARDS: usize = 256;
 
 pub(super) struct Shards {
     shards: Box<[Shard]>,
@@ -20,7 +21,6 @@ pub(super) struct Shards {
 
 /// Aligned so that two shards' locks never share a cache line.
 #[repr(align(128))]
-#[derive(Default)]
 struct Shard(Mutex<ShardState>);
 
 #[derive(Default)]
@@ -30,11 +30,12 @@ pub(super) struct ShardState {
     dirty: Vec<AccountId>,
     /// Ids that accounts are being created under, and how many hold each.
     places: HashMap<AccountId, u32, RandomState>,
+    minutes: Minutes,
 }
 
 impl ShardState {
-    fn find(&self, hash: u64, id: &AccountId) -> Option<&Entry> {
-        self.table.find(hash, |entry| entry.id() == id.as_str())
+    fn find(&self, hash: u64, id: &str) -> Option<&Entry> {
+        self.table.find(hash, |entry| entry.id() == id)
     }
 }
 
@@ -78,9 +79,10 @@ enum Found<R> {
 }
 
 impl Shards {
-    pub fn new(most_accounts: usize) -> Self {
+    pub fn new(most_accounts: usize, history: bool) -> Self {
+        let shard = || ShardState { minutes: Minutes::switched(history), ..ShardState::default() };
         Self {
-            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            shards: (0..SHARDS).map(|_| Shard(Mutex::new(shard()))).collect(),
             hasher: RandomState::default(),
             taken: AtomicUsize::new(0),
             most_accounts,
@@ -100,7 +102,7 @@ impl Shards {
             *holders += 1;
             return Ok(());
         }
-        if state.find(hash, id).is_none() {
+        if state.find(hash, id.as_str()).is_none() {
             self.take_place(Room::Needed)?;
         }
         state.places.insert(id.clone(), 1);
@@ -115,7 +117,7 @@ impl Shards {
         *holders -= 1;
         if *holders == 0 {
             state.places.remove(id);
-            if state.find(hash, id).is_none() {
+            if state.find(hash, id.as_str()).is_none() {
                 self.taken.fetch_sub(1, Ordering::Relaxed);
             }
         }
@@ -133,14 +135,23 @@ impl Shards {
     /// Acts on the record of the account's main account, under its lock.
     ///
     /// None: there is no such account.
-    #[inline]
     pub fn with<R>(&self, account: &str, act: impl FnOnce(&mut Record, Option<&AccountId>) -> R) -> Option<R> {
+        self.with_notes(account, |record, asker, _| act(record, asker))
+    }
+
+    /// The same with the history of its present minute.
+    #[inline]
+    pub fn with_notes<R>(
+        &self,
+        account: &str,
+        act: impl FnOnce(&mut Record, Option<&AccountId>, Notes<'_>) -> R,
+    ) -> Option<R> {
         let mut act = Some(act);
-        match self.find(account, |record| act.take().map(|act| act(record, None))) {
+        match self.find(account, |record, notes| act.take().map(|act| act(record, None, notes))) {
             Found::Main(result) => result,
             Found::Nothing => None,
             Found::SubOf { sub, main } => {
-                match self.find(main.as_str(), |record| act.take().map(|act| act(record, Some(&sub)))) {
+                match self.find(main.as_str(), |record, notes| act.take().map(|act| act(record, Some(&sub), notes))) {
                     Found::Main(result) => result,
                     Found::SubOf { .. } | Found::Nothing => None,
                 }
@@ -150,6 +161,11 @@ impl Shards {
 
     /// Acts on a record only if the id is a main account's.
     pub fn with_main<R>(&self, account: &str, act: impl FnOnce(&mut Record) -> R) -> Option<R> {
+        self.with_main_notes(account, |record, _| act(record))
+    }
+
+    /// The same with the history of its present minute.
+    pub fn with_main_notes<R>(&self, account: &str, act: impl FnOnce(&mut Record, Notes<'_>) -> R) -> Option<R> {
         match self.find(account, act) {
             Found::Main(result) => Some(result),
             Found::SubOf { .. } | Found::Nothing => None,
@@ -158,7 +174,7 @@ impl Shards {
 
     /// The main account of a known account: itself, or the one it belongs to.
     pub fn main_of(&self, account: &str) -> Option<AccountId> {
-        match self.find(account, |record| record.id.clone()) {
+        match self.find(account, |record, _| record.id.clone()) {
             Found::Main(id) => Some(id),
             Found::SubOf { main, .. } => Some(main),
             Found::Nothing => None,
@@ -166,15 +182,15 @@ impl Shards {
     }
 
     #[inline]
-    fn find<R>(&self, account: &str, act: impl FnOnce(&mut Record) -> R) -> Found<R> {
+    fn find<R>(&self, account: &str, act: impl FnOnce(&mut Record, Notes<'_>) -> R) -> Found<R> {
         let hash = self.hash(account);
         let mut state = self.shard(hash).lock();
-        let ShardState { table, dirty, .. } = &mut *state;
+        let ShardState { table, dirty, minutes, .. } = &mut *state;
         match table.find_mut(hash, |entry| entry.id() == account) {
             None => Found::Nothing,
             Some(Entry::Sub(sub)) => Found::SubOf { sub: sub.id.clone(), main: sub.main.clone() },
             Some(Entry::Main(record)) => {
-                let result = act(record);
+                let result = act(record, Notes::new(minutes, hash));
                 queue_if_dirty(record, dirty);
                 Found::Main(result)
             }
@@ -189,27 +205,29 @@ impl Shards {
         id: &AccountId,
         room: Room,
         make: impl FnOnce() -> Record,
-        act: impl FnOnce(&mut Record) -> (bool, R),
+        act: impl FnOnce(&mut Record, Notes<'_>) -> (bool, R),
     ) -> Result<Option<R>, AccountsFull> {
         let hash = self.hash(id.as_str());
         let mut state = self.shard(hash).lock();
         let held = state.places.contains_key(id);
-        let ShardState { table, dirty, .. } = &mut *state;
+        let ShardState { table, dirty, minutes, .. } = &mut *state;
         match table.find_mut(hash, |entry| entry.id() == id.as_str()) {
             Some(Entry::Sub(_)) => Ok(None),
             Some(Entry::Main(record)) => {
-                let (_, result) = act(record);
+                let (_, result) = act(record, Notes::new(minutes, hash));
                 queue_if_dirty(record, dirty);
                 Ok(Some(result))
             }
             None => {
                 let mut record = Box::new(make());
-                let (stays, result) = act(&mut record);
+                let (stays, result) = act(&mut record, Notes::new(minutes, hash));
+                // ORDER: a record that finds no place is dropped with all that was charged to it.
+                let place = if stays && !held { self.take_place(room) } else { Ok(()) };
+                if !stays || place.is_err() {
+                    Notes::new(minutes, hash).forget(&mut record);
+                }
+                place?;
                 if stays {
-                    // ORDER: a record that finds no place is dropped with all that was charged to it.
-                    if !held {
-                        self.take_place(room)?;
-                    }
                     queue_if_dirty(&mut record, dirty);
                     table.insert_unique(hash, Entry::Main(record), |entry| self.hash(entry.id()));
                 }
@@ -226,19 +244,23 @@ impl Shards {
         let mut state = self.shard(hash).lock();
         let entry = Entry::Sub(Box::new(SubEntry { id: id.clone(), main: main.clone() }));
         let held = state.places.contains_key(id);
-        match state.table.find_mut(hash, |entry| entry.id() == id.as_str()) {
+        let ShardState { table, dirty, minutes, .. } = &mut *state;
+        match table.find_mut(hash, |entry| entry.id() == id.as_str()) {
             Some(Entry::Sub(sub)) => Ok(sub.main == *main),
-            Some(Entry::Main(record)) if !record.stranger => Ok(false),
+            Some(Entry::Main(record)) if !record.is_stranger() => Ok(false),
             Some(stranger) => {
+                if let Entry::Main(record) = stranger {
+                    Notes::new(minutes, hash).forget(record);
+                }
                 *stranger = entry;
-                state.dirty.retain(|dirty| dirty != id);
+                dirty.retain(|dirty| dirty != id);
                 Ok(true)
             }
             None => {
                 if !held {
                     self.take_place(room)?;
                 }
-                state.table.insert_unique(hash, entry, |entry| self.hash(entry.id()));
+                table.insert_unique(hash, entry, |entry| self.hash(entry.id()));
                 Ok(true)
             }
         }
@@ -253,8 +275,7 @@ impl Shards {
             for id in dirty.drain(..) {
                 let hash = self.hash(id.as_str());
                 if let Some(Entry::Main(record)) = table.find_mut(hash, |entry| entry.id() == id.as_str()) {
-                    record.dirty = false;
-                    record.queued = false;
+                    record.hand_over();
                     drained += 1;
                     take(record);
                 }
@@ -266,6 +287,34 @@ impl Shards {
     /// How many records wait to be handed to the store.
     pub fn dirty(&self) -> usize {
         self.shards.iter().map(|shard| shard.0.lock().dirty.len()).sum()
+    }
+
+    /// Hands the minutes of one shard that end at `until` or before to `take`, each with its end.
+    pub fn drain_minutes(&self, shard: usize, until: i64, mut take: impl FnMut(&AccountId, i64, &[Cell])) {
+        let mut state = self.shards[shard % SHARDS].0.lock();
+        let ShardState { table, minutes, .. } = &mut *state;
+        minutes.drain(until, |slot, hash, (ends, cells), then| {
+            let its = |entry: &Entry| matches!(entry, Entry::Main(record) if record.slot == Some(slot));
+            let Some(Entry::Main(record)) = table.find_mut(hash, its) else { return };
+            if then == Then::Freed {
+                record.slot = None;
+            }
+            take(&record.id, ends, cells);
+        });
+    }
+
+    /// Hands the minutes of a main account that were not taken out yet to `see`.
+    pub fn see_minutes(&self, main: &str, mut see: impl FnMut(i64, &Cell)) {
+        let hash = self.hash(main);
+        let state = self.shard(hash).lock();
+        if let Some(Entry::Main(record)) = state.find(hash, main) {
+            state.minutes.of(record).for_each(|(ends, cell)| see(ends, cell));
+        }
+    }
+
+    /// What the history lacks because there was no room for it.
+    pub fn minutes_dropped(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.0.lock().minutes.dropped()).sum()
     }
 
     #[inline]
@@ -282,8 +331,7 @@ impl Shards {
 
 #[inline]
 fn queue_if_dirty(record: &mut Record, dirty: &mut Vec<AccountId>) {
-    if record.dirty && !record.queued {
-        record.queued = true;
+    if record.queue() {
         dirty.push(record.id.clone());
     }
 }

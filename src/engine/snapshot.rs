@@ -138,7 +138,7 @@ impl Snapshot {
 
     /// The same policy with other clamps: nothing else is built anew.
     pub(super) fn with_clamps(&self, generation: u32, mut clamps: Clamps) -> Self {
-        clamps.settle(self.compiled.groups.iter().flat_map(|group| &group.limits));
+        clamps.settle(self.limits());
         Self {
             revision: self.revision,
             generation,
@@ -176,6 +176,10 @@ impl Snapshot {
     pub(crate) fn limit_at(&self, identity: u32) -> Option<(u16, u8, &CompiledLimit)> {
         let &(group, limit) = self.compiled.by_limit.get(&identity)?;
         Some((group, limit, &self.compiled.groups[usize::from(group)].limits[usize::from(limit)]))
+    }
+
+    pub(crate) fn limits(&self) -> impl Iterator<Item = &CompiledLimit> {
+        self.compiled.groups.iter().flat_map(|group| &group.limits)
     }
 
     pub(crate) fn resources(&self) -> impl Iterator<Item = (&str, ResourceAt)> {

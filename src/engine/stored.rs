@@ -122,7 +122,7 @@ fn split(record: &mut Record) -> Group {
 
 /// After a write that failed, or was done in part: the parts that it was to remove may be there still.
 pub(super) fn put_back(record: &mut Record, group: &Group) {
-    record.dirty = true;
+    record.touch();
     if let Some(reservations) = &mut record.reservations {
         reservations.touch_all();
     }

@@ -112,7 +112,7 @@ pub(super) fn reset(record: &mut Record, snapshot: &Snapshot, what: ResetWhat<'_
         !goes
     });
     if !gone.is_empty() {
-        record.dirty = true;
+        record.touch();
         if let Some(reservations) = &mut record.reservations {
             reservations.forget_charges(|key| gone.contains(&key));
         }

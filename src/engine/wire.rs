@@ -1,6 +1,6 @@
 //! Integers of any width in as few bytes as they need (LEB128), texts with their length before them.
 
-pub(super) struct Writer(Vec<u8>);
+pub(crate) struct Writer(Vec<u8>);
 
 impl Writer {
     pub fn with_capacity(bytes: usize) -> Self {
@@ -39,7 +39,7 @@ impl Writer {
 }
 
 /// Reads what [`Writer`] wrote; None wherever the bytes do not allow it.
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {

@@ -29,6 +29,7 @@ mod floor;
 pub mod front;
 mod health;
 mod help;
+mod history;
 mod hooks;
 mod idempotency;
 mod json;

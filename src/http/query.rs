@@ -163,18 +163,7 @@ impl<F: Send + 'static> List<F> {
 
 impl PageQuery {
     fn size(&self) -> Result<usize, Problem> {
-        match self.page_size.as_deref() {
-            None => Ok(USUAL_PAGE),
-            // However many digits: it is brought into the bounds.
-            Some(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
-                Ok(text.parse().unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE))
-            }
-            Some(text) => {
-                let shown: String = text.chars().take(40).flat_map(char::escape_debug).collect();
-                let detail = format!("`{shown}` is not a page size: write an integer from 1 to {MAX_PAGE}");
-                Err(Problem::field(Place::Query, "/page_size", "invalid_value", detail))
-            }
-        }
+        page_size(self.page_size.as_deref())
     }
 
     fn cursor(&self, binding: [u8; BINDING_BYTES]) -> Result<Option<Cursor>, Problem> {
@@ -186,6 +175,22 @@ impl PageQuery {
                 let detail = "not a page token of this list with these filters: take `next_page_token` as it is";
                 Err(Problem::invalid(vec![FieldError::new(Place::Query, "/page_token", "invalid_value", detail)]))
             }
+        }
+    }
+}
+
+/// Reads a `page_size`.
+pub(crate) fn page_size(text: Option<&str>) -> Result<usize, Problem> {
+    match text {
+        None => Ok(USUAL_PAGE),
+        // However many digits: it is brought into the bounds.
+        Some(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
+            Ok(text.parse().unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE))
+        }
+        Some(text) => {
+            let shown: String = text.chars().take(40).flat_map(char::escape_debug).collect();
+            let detail = format!("`{shown}` is not a page size: write an integer from 1 to {MAX_PAGE}");
+            Err(Problem::field(Place::Query, "/page_size", "invalid_value", detail))
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     reservations, security_log, sessions,
 };
 use super::{audit_chain, billing_sources, eligibility, hooks, payments, reconcile};
-use super::{sub_accounts, tier, tiers, usage};
+use super::{history, sub_accounts, tier, tiers, usage};
 use actix_web::error::PathError;
 use actix_web::web;
 use tracing_actix_web::TracingLogger;
@@ -44,7 +44,9 @@ pub(super) fn control(routes: &mut ServiceConfig<'_>) {
         .service(tier::unpin)
         .service(usage::limits)
         .service(usage::read)
-        .service(usage::reset);
+        .service(usage::reset)
+        .service(history::read)
+        .service(history::top);
     routes
         .service(payments::top_up)
         .service(payments::refund)

@@ -1,11 +1,13 @@
 //! Usage is written behind: what changed since the last time, as absolute states, every interval.
 
+use super::history::History;
 use crate::domain::ids::AccountId;
 use crate::engine::{Engine, Group};
 use crate::store::{CounterStore, StoreError};
 use metrics::{gauge, histogram};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,10 +23,18 @@ pub struct Flusher {
 struct Shared {
     engine: Arc<Engine>,
     store: Arc<dyn CounterStore>,
+    history: Option<Kept>,
+    history_troubled: AtomicBool,
     stopping: Mutex<bool>,
     woken: Condvar,
     /// Since when changes may wait, and why they could not be written.
     lag: Mutex<Lag>,
+}
+
+/// The history, and what tells the time: a minute is written once it has passed.
+pub struct Kept {
+    pub history: Arc<History>,
+    pub now: Box<dyn Fn() -> i64 + Send + Sync>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -35,10 +45,12 @@ struct Lag {
 
 impl Flusher {
     #[must_use]
-    pub fn start(engine: Arc<Engine>, store: Arc<dyn CounterStore>, interval: Duration) -> Self {
+    pub fn start(engine: Arc<Engine>, store: Arc<dyn CounterStore>, interval: Duration, history: Option<Kept>) -> Self {
         let shared = Arc::new(Shared {
             engine,
             store,
+            history,
+            history_troubled: AtomicBool::new(false),
             stopping: Mutex::new(false),
             woken: Condvar::new(),
             lag: Mutex::new(Lag { since: Some(Instant::now()), trouble: None }),
@@ -70,7 +82,9 @@ impl Flusher {
             _ = thread.join();
         }
         self.shared.write()?;
-        self.shared.store.sync()
+        // ORDER: the history last. Where it cannot be written, usage is not lost with it.
+        let kept = self.shared.history.as_ref().map_or(Ok(()), |kept| kept.history.write_all());
+        self.shared.store.sync().and(kept)
     }
 }
 
@@ -83,7 +97,9 @@ impl Shared {
             parking_lot::MutexGuard::unlocked(&mut stopping, || {
                 // ORDER: before the changed records are taken. What is charged during the write waits for the next.
                 let begun = Instant::now();
-                let written = self.write().and_then(|()| {
+                let written = self.write();
+                self.keep_history(interval);
+                let written = written.and_then(|()| {
                     if synced.elapsed() < SYNC_EVERY {
                         return Ok(());
                     }
@@ -106,6 +122,20 @@ impl Shared {
                 lag.trouble = Some(error.to_string());
             }
         }
+    }
+
+    /// What cannot be written waits in memory, bounded, and keeps usage from nothing.
+    fn keep_history(&self, interval: Duration) {
+        let Some(Kept { history, now }) = &self.history else { return };
+        let now = now();
+        let kept = history.write(now, interval).and_then(|()| history.tidy(now));
+        let troubled = kept.is_err();
+        if let Err(error) = kept
+            && !self.history_troubled.load(Ordering::Relaxed)
+        {
+            tracing::error!(%error, "the history of usage could not be written");
+        }
+        self.history_troubled.store(troubled, Ordering::Relaxed);
     }
 
     fn write(&self) -> Result<(), StoreError> {

@@ -28,6 +28,7 @@ mod error;
 mod facts;
 pub mod flush;
 mod follow;
+pub mod history;
 mod keys;
 pub mod operators;
 pub mod overrides;
@@ -53,6 +54,7 @@ use crate::engine::Engine;
 use crate::ids::Ids;
 use crate::store::AdminStore;
 use credentials::Keyring;
+use history::History;
 use seal::Seal;
 use std::sync::Arc;
 use turns::Turns;
@@ -88,19 +90,26 @@ pub struct Services {
     turns: Turns,
     seal: Option<Seal>,
     keyring: Arc<Keyring>,
+    history: Option<Arc<History>>,
 }
 
 impl Services {
     /// The engine must be the one that follows the store.
     #[must_use]
     pub fn new(store: Arc<dyn AdminStore>, engine: Arc<Engine>, ids: Ids) -> Self {
-        Self { store, engine, ids, turns: Turns::new(), seal: None, keyring: Arc::default() }
+        Self { store, engine, ids, turns: Turns::new(), seal: None, keyring: Arc::default(), history: None }
     }
 
     /// With the key that seals secrets; without one there can be none.
     #[must_use]
     pub fn with_seal(self, seal: Seal) -> Self {
         Self { seal: Some(seal), ..self }
+    }
+
+    /// With the history that is kept; without one there is none to read.
+    #[must_use]
+    pub fn with_history(self, history: Arc<History>) -> Self {
+        Self { history: Some(history), ..self }
     }
 
     /// With the keyring that follows the store; without one no key was ever used.

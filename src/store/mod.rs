@@ -56,7 +56,7 @@ pub trait AdminStore: Send + Sync {
 /// Keys with their new values, None to remove one.
 pub type CounterGroup = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
-/// Counters, reservations and history: opaque bytes by key, absolute states, written behind.
+/// Counters and reservations: opaque bytes by key, absolute states, written behind.
 pub trait CounterStore: Send + Sync {
     /// Writes the records and hands them to the operating system: they outlive a kill, not yet a power cut.
     ///
@@ -76,3 +76,28 @@ pub trait CounterStore: Send + Sync {
     /// Visits every record in key order; returns how many failed their checksum and were passed over.
     fn for_each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<u64, StoreError>;
 }
+
+/// What accounts used in the past: opaque bytes by key in a table of its own, disposable, written behind.
+///
+/// A record that fails its checksum is passed over, as if it were not there.
+pub trait HistoryStore: Send + Sync {
+    fn get_history(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Writes the record whole, or removes it where there is no value. It outlives a kill once [`CounterStore`] has
+    /// written next.
+    ///
+    /// Errors: a value above [`MAX_COUNTER_BYTES`], or the backend failed; writing it again is harmless.
+    fn put_history(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError>;
+
+    /// Records from `from` on and before `to`, in key order, at most `limit` of them, which is lowered to [`MAX_SCAN`].
+    fn scan_history(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<HistoryRecord>, StoreError>;
+
+    /// The last record from `from` on and before `to`.
+    fn last_history(&self, from: &[u8], to: &[u8]) -> Result<Option<HistoryRecord>, StoreError>;
+
+    /// Hands what was written to the operating system.
+    fn flush_history(&self) -> Result<(), StoreError>;
+}
+
+/// A key and its value.
+pub type HistoryRecord = (Vec<u8>, Vec<u8>);

@@ -30,6 +30,8 @@ mod door;
 mod eligibility;
 mod ends;
 mod health;
+#[cfg(feature = "manual-clock")]
+mod history;
 mod hooks;
 mod ledger;
 #[cfg(feature = "manual-clock")]

@@ -5,6 +5,9 @@ use crate::documents::operations;
 use crate::support::Reply;
 use serde_json::{Value, json};
 
+/// A read up to now would be another one a moment later.
+const FAR: &str = "2100-01-01T00:00:00Z";
+
 /// A server with one of everything, and every documented read of it.
 fn furnished() -> (Control, Vec<String>) {
     let server = Control::start();
@@ -26,6 +29,8 @@ fn furnished() -> (Control, Vec<String>) {
         Some("ledger") => {
             format!("{}?from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z", path.split('?').next().unwrap())
         }
+        Some("accounts") if path.ends_with("/usage/history") => format!("{path}?group=text.m2&limit=rpm&to={FAR}"),
+        Some("usage") => format!("{path}?by=denied"),
         Some("reservations") => format!("/v1/reservations/{}", held["reservation"]["handle"].as_str().unwrap()),
         _ => path.to_owned(),
     };

@@ -55,7 +55,7 @@ fn the_lag_covers_what_was_charged_while_usage_was_being_written() {
     let (sender, writes): (_, Receiver<Instant>) = channel();
     let store = Arc::new(Slow { engine: engine.clone(), writes: Mutex::new(sender) });
 
-    let flusher = Flusher::start(engine, store, Duration::from_millis(1));
+    let flusher = Flusher::start(engine, store, Duration::from_millis(1), None);
     let first = writes.recv().unwrap();
     writes.recv().unwrap();
     // The second write is under way, so all that is kept is what the first was given.

@@ -6,6 +6,7 @@ use quotagate::domain::quantity::Quota;
 use quotagate::engine::{Costs, Decision, Engine, Options as Bounds, Request};
 use quotagate::ids::Ids;
 use quotagate::services::accounts::{self, Account, NewAccount};
+use quotagate::services::history::History;
 use quotagate::services::policies::{self, NewRevision, Published, Source, Warnings};
 use quotagate::services::sub_accounts::{self, NewSubAccount};
 use quotagate::services::{
@@ -47,6 +48,7 @@ pub struct Plane {
     pub services: Services,
     pub following: Following,
     pub store: Arc<EmbeddedStore>,
+    pub history: Arc<History>,
     pub now: i64,
     bounds: Bounds,
     folder: TempDir,
@@ -71,8 +73,9 @@ impl Plane {
     fn start(folder: TempDir, bounds: Bounds, (now, seed): (i64, u64)) -> Self {
         let (store, engine) = open(&folder, bounds);
         let following = follow(&store, &engine);
-        let services = Services::new(store.clone(), engine, Ids::seeded(seed));
-        Self { services, following, store, now, bounds, folder }
+        let history = Arc::new(History::new(Arc::clone(&engine), store.clone()));
+        let services = Services::new(store.clone(), engine, Ids::seeded(seed)).with_history(Arc::clone(&history));
+        Self { services, following, store, history, now, bounds, folder }
     }
 
     /// With [`POLICY`] as revision 1 and the account `acme`.
@@ -102,8 +105,8 @@ impl Plane {
     }
 
     fn after_kill_with(self, bounds: Bounds) -> Self {
-        let Self { services, following: _, store, now, bounds: _, folder } = self;
-        drop(services);
+        let Self { services, following: _, store, history, now, bounds: _, folder } = self;
+        drop((services, history));
         store.close().unwrap();
         drop(store);
         Self::start(folder, bounds, (now, 2))
@@ -194,6 +197,21 @@ impl Plane {
         let filter = AuditFilter { subject: Some(subject.to_owned()), ..AuditFilter::default() };
         let page = self.store.audit(&filter, None, 100).unwrap();
         page.entries.into_iter().map(|entry| entry.audit.action).collect()
+    }
+
+    /// Bytes of the folder of counters and history.
+    pub fn counters_on_disk(&self) -> u64 {
+        let mut folders = vec![self.folder.path().join("counters")];
+        let mut bytes = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                match entry.file_type().unwrap().is_dir() {
+                    true => folders.push(entry.path()),
+                    false => bytes += entry.metadata().unwrap().len(),
+                }
+            }
+        }
+        bytes
     }
 
     /// The last committed change.

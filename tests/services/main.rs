@@ -7,6 +7,7 @@ mod changes;
 mod clamps;
 mod flush;
 mod harness;
+mod history;
 mod overrides;
 mod payments;
 mod policies;

@@ -76,7 +76,7 @@ fn a_place_that_was_not_used_is_given_back() {
 
 #[test]
 fn strangers_and_accounts_share_the_places_and_nothing_acknowledged_is_dropped() {
-    let bounds = Options { most_accounts: 3, unknown_accounts: UnknownAccounts::DefaultTier };
+    let bounds = Options { most_accounts: 3, unknown_accounts: UnknownAccounts::DefaultTier, history: false };
     let plane = Plane::bounded(bounds);
     plane.publish(crate::harness::POLICY).unwrap();
     plane.create("acme");

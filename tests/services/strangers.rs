@@ -8,7 +8,7 @@ use quotagate::services::{Services, accounts, boot, sub_accounts};
 use std::sync::{Arc, Mutex};
 
 fn bounds() -> Options {
-    Options { most_accounts: 100, unknown_accounts: UnknownAccounts::DefaultTier }
+    Options { most_accounts: 100, unknown_accounts: UnknownAccounts::DefaultTier, history: false }
 }
 
 fn plane() -> Plane {

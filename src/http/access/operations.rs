@@ -82,6 +82,8 @@ const OPERATIONS: &[(&str, Access)] = &[
     ("getAccountLimits", READ_ACCOUNT),
     ("getAccountUsage", READ_ACCOUNT),
     ("resetAccountUsage", OVERRIDES),
+    ("getUsageHistory", READ_ACCOUNT),
+    ("getUsageTop", READ_ALL),
     ("recordTopUp", RECORD),
     ("recordRefund", RECORD),
     ("listLedger", MONEY_OF_ACCOUNT),

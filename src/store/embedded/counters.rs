@@ -3,7 +3,7 @@
 use super::record::{self, INLINE};
 use super::{guarded, sled_db, sled_failed};
 use crate::store::{CounterGroup, MAX_COUNTER_BYTES, StoreError};
-use sled::Db;
+use sled::{Db, Tree};
 use std::path::{Path, PathBuf};
 
 const SCHEMA: u16 = 1;
@@ -11,7 +11,9 @@ const SCHEMA: u16 = 1;
 const FLUSH_EVERY_MS: u64 = 500;
 
 pub(crate) struct Counters {
-    db: Db,
+    pub(super) db: Db,
+    /// What accounts used in the past: see `history`.
+    pub(super) history: Tree,
     folder: PathBuf,
 }
 
@@ -19,23 +21,27 @@ impl Counters {
     /// Opens the counters and moves nothing; the inner error says why they are broken.
     pub(crate) fn look(folder: &Path, cache_bytes: u64) -> Result<Result<Self, String>, StoreError> {
         let tuning = sled_db::Tuning { cache_bytes, flush_every_ms: None };
-        sled_db::open(folder, &tuning, |db| Ok(Self { db, folder: folder.to_owned() }))
+        sled_db::open(folder, &tuning, |db| Self::of(db, folder))
     }
 
     /// Opens the counters; broken ones are moved aside, and the second value says why.
     pub(crate) fn open(folder: &Path, cache_bytes: u64) -> Result<(Self, Option<String>), StoreError> {
         let tuning = sled_db::Tuning { cache_bytes, flush_every_ms: Some(FLUSH_EVERY_MS) };
-        let folder = folder.to_owned();
-        let broken = match sled_db::open(&folder, &tuning, Ok)? {
-            Ok(db) => return Ok((Self { db, folder }, None)),
+        let broken = match sled_db::open(folder, &tuning, |db| Self::of(db, folder))? {
+            Ok(counters) => return Ok((counters, None)),
             Err(why) => why,
         };
         tracing::error!(why = broken, "the counters are broken: moved aside, usage starts from zero");
-        sled_db::move_aside(&folder)?;
-        match sled_db::open(&folder, &tuning, Ok)? {
-            Ok(db) => Ok((Self { db, folder }, Some(broken))),
+        sled_db::move_aside(folder)?;
+        match sled_db::open(folder, &tuning, |db| Self::of(db, folder))? {
+            Ok(counters) => Ok((counters, Some(broken))),
             Err(what) => Err(StoreError::Damaged { area: "a fresh counter store", what }),
         }
+    }
+
+    fn of(db: Db, folder: &Path) -> sled::Result<Self> {
+        let history = db.open_tree("history")?;
+        Ok(Self { db, history, folder: folder.to_owned() })
     }
 
     pub(crate) fn put_batch(&self, batch: &[(Vec<u8>, Vec<u8>)]) -> Result<(), StoreError> {

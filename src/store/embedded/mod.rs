@@ -18,6 +18,7 @@ mod control;
 mod counters;
 mod failpoint;
 mod format;
+mod history;
 mod journal;
 mod journal_reader;
 pub mod layer;
