@@ -14,6 +14,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("store", &["domain"]),
     ("ids", &["domain"]),
     ("clock", &[]),
+    ("calendar", &[]),
     ("seal_key", &["ids"]),
     ("control_socket", &[]),
     ("tls", &[]),

@@ -10,3 +10,4 @@ pub mod ids;
 pub mod ledger;
 pub mod policy;
 pub mod quantity;
+pub mod raise_request;
