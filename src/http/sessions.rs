@@ -61,10 +61,9 @@ pub(crate) struct SessionAnswer {
     /// It ends then, or after twelve hours without a request.
     #[schema(value_type = String, format = DateTime, example = "2026-02-07T08:00:00.000Z")]
     ends_at: CompactString,
-    /// To the minute, as far as this run of the server knows.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, format = DateTime, nullable = false, example = "2026-01-31T08:05:00.000Z")]
-    last_used_at: Option<CompactString>,
+    /// To the minute, as far as this run of the server knows; the login where it was not used since.
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T08:05:00.000Z")]
+    last_used_at: CompactString,
     /// Where the login came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "127.0.0.1")]
@@ -86,7 +85,7 @@ impl Sessions {
             id: view.id,
             opened_at: rfc3339(view.record.created_at_ms),
             ends_at: rfc3339(view.record.ends_at_ms),
-            last_used_at: view.last_used_ms.map(rfc3339),
+            last_used_at: rfc3339(view.last_used_ms),
             address: view.record.address,
         };
         Self { items: views.into_iter().map(answer).collect() }

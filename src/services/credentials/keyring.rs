@@ -50,6 +50,20 @@ pub struct Session {
     used: Used,
 }
 
+impl Session {
+    /// To the minute; the login where it was not used since.
+    #[must_use]
+    pub fn last_used_ms(&self) -> i64 {
+        self.used.at_ms.load(Ordering::Relaxed)
+    }
+
+    /// It was open too long, or idle.
+    #[must_use]
+    pub fn is_over(&self, now: i64) -> bool {
+        self.ends_at_ms <= now || now.saturating_sub(self.last_used_ms()) >= IDLE_MS
+    }
+}
+
 /// Whose secret was presented.
 #[derive(Debug, Clone)]
 pub enum Credential {
@@ -155,8 +169,7 @@ impl Keyring {
             Kind::Session => {
                 let session = state.sessions.get(&hash).ok_or(NotValid::Session)?;
                 let (role, _) = state.operators.get(&session.operator).ok_or(NotValid::Session)?;
-                let idle_ms = now.saturating_sub(session.used.at_ms.load(Ordering::Relaxed));
-                if session.ends_at_ms <= now || idle_ms >= IDLE_MS {
+                if session.is_over(now) {
                     return Err(NotValid::Session);
                 }
                 session.used.note(now);
@@ -171,12 +184,9 @@ impl Keyring {
         self.0.load().operators.get(name).and_then(|(_, ceiling)| *ceiling)
     }
 
-    /// The last use of a session, in whole minutes; None: it has ended, or was not used yet.
     #[must_use]
-    pub fn session_used_ms(&self, id: &str) -> Option<i64> {
-        let state = self.0.load();
-        let found = state.sessions.values().find(|session| session.id == id);
-        found.map(|session| session.used.at_ms.load(Ordering::Relaxed))
+    pub fn session(&self, id: &str) -> Option<Arc<Session>> {
+        self.0.load().sessions.values().find(|session| session.id == id).cloned()
     }
 
     /// The last use of a key, in whole minutes.

@@ -110,8 +110,8 @@ pub fn login(
 pub struct SessionView {
     pub id: String,
     pub record: SessionRecord,
-    /// To the minute; None: not since the login, or the last start.
-    pub last_used_ms: Option<i64>,
+    /// To the minute; the login where it was not used since then, or since the last start.
+    pub last_used_ms: i64,
 }
 
 /// The sessions of an operator that have not ended, the newest first.
@@ -122,11 +122,8 @@ pub fn sessions(services: &Services, name: &OperatorName, now: i64) -> Result<Ve
     let mut open = Vec::new();
     for (row, found) in services.sessions_of(name)?.into_iter().rev() {
         let (_, id) = parts_of(&row)?;
-        let record = found.value;
-        let used_ms = services.keyring.session_used_ms(&id);
-        let idle_since = used_ms.unwrap_or(record.created_at_ms).max(record.created_at_ms);
-        if record.ends_at_ms > now && now.saturating_sub(idle_since) < IDLE_MS {
-            open.push(SessionView { id, record, last_used_ms: used_ms });
+        if let Some(session) = services.keyring.session(&id).filter(|session| !session.is_over(now)) {
+            open.push(SessionView { id, record: found.value, last_used_ms: session.last_used_ms() });
         }
     }
     Ok(open)
