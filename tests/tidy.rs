@@ -19,8 +19,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("control_socket", &[]),
     ("tls", &[]),
     ("config", &["engine", "clock", "domain", "tls"]),
-    ("services", &["domain", "limits", "policy", "engine", "store", "ids"]),
-    ("http", &["domain", "limits", "policy", "engine", "store", "ids", "services", "clock"]),
+    ("services", &["domain", "limits", "policy", "engine", "store", "ids", "calendar"]),
+    ("http", &["domain", "limits", "policy", "engine", "store", "ids", "services", "clock", "calendar"]),
 ];
 
 const LONGEST_FILE: usize = 400;

@@ -41,6 +41,7 @@ const SCHEME: &str = "bearer";
         (name = "usage", description = "What an account may use, why, and what it has used."),
         (name = "overrides", description = "Quotas for single accounts, for a time or for good."),
         (name = "clamps", description = "Emergency ceilings. They only lower."),
+        (name = "raise requests", description = "A customer asks for more, a reviewer answers; an approval takes effect at once."),
         (name = "tiers", description = "Tiers of the active revision, with every quota; change one quota in one step."),
         (name = "policies", description = "Revisions of the policy: publish, read, activate."),
         (name = "keys", description = "API keys: what machines present, with scopes, perhaps bound to one account."),
@@ -281,6 +282,13 @@ fn is_usual(code: Code) -> bool {
         | Code::Busy => true,
         Code::InvalidHttp
         | Code::AboveCeiling
+        | Code::OwnRequest
+        | Code::RaiseRequestOpen
+        | Code::WrongState
+        | Code::OfferOver
+        | Code::AlreadySatisfied
+        | Code::AboveMaximum
+        | Code::NotAdjustable
         | Code::ForeignOrigin
         | Code::ForeignHost
         | Code::HeadersTooLarge

@@ -34,6 +34,7 @@ pub mod operators;
 pub mod overrides;
 pub mod payments;
 pub mod policies;
+pub mod raise_requests;
 pub mod records;
 pub mod seal;
 mod stored;
@@ -46,8 +47,8 @@ pub mod usage;
 
 pub use crate::store::{ActorKind, Origin};
 pub use context::{CONSOLE, Context, Done, IdempotencyRequest, IfMatch, SETUP};
-pub use error::{Error, FieldError, Internal};
-pub use follow::{Follower, Following, follow, follow_with_keys};
+pub use error::{Error, FieldError, Internal, NotRaisable};
+pub use follow::{Follower, Following, follow, follow_with};
 pub use stored::Stored;
 
 use crate::engine::Engine;
@@ -55,6 +56,7 @@ use crate::ids::Ids;
 use crate::store::AdminStore;
 use credentials::Keyring;
 use history::History;
+use raise_requests::Board;
 use seal::Seal;
 use std::sync::Arc;
 use turns::Turns;
@@ -91,13 +93,23 @@ pub struct Services {
     seal: Option<Seal>,
     keyring: Arc<Keyring>,
     history: Option<Arc<History>>,
+    board: Arc<Board>,
 }
 
 impl Services {
     /// The engine must be the one that follows the store.
     #[must_use]
     pub fn new(store: Arc<dyn AdminStore>, engine: Arc<Engine>, ids: Ids) -> Self {
-        Self { store, engine, ids, turns: Turns::new(), seal: None, keyring: Arc::default(), history: None }
+        Self {
+            store,
+            engine,
+            ids,
+            turns: Turns::new(),
+            seal: None,
+            keyring: Arc::default(),
+            history: None,
+            board: Arc::default(),
+        }
     }
 
     /// With the key that seals secrets; without one there can be none.
@@ -116,6 +128,18 @@ impl Services {
     #[must_use]
     pub fn with_keyring(self, keyring: Arc<Keyring>) -> Self {
         Self { keyring, ..self }
+    }
+
+    /// With the board that follows the store, and its calendar; without one there is the usual calendar, and nothing is noticed.
+    #[must_use]
+    pub fn with_board(self, board: Arc<Board>) -> Self {
+        Self { board, ..self }
+    }
+
+    /// The open raise requests, and how fast others were answered.
+    #[must_use]
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
     }
 
     /// The keys that requests are checked against.

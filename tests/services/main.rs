@@ -11,6 +11,7 @@ mod history;
 mod overrides;
 mod payments;
 mod policies;
+mod raise_requests;
 mod rebuilt;
 mod room;
 mod strangers;

@@ -5,7 +5,7 @@
 //! were busiest of late ([`top`]).
 //! Deliberately absent: what is counted (`engine`), a clock.
 
-mod histogram;
+pub(super) mod histogram;
 mod hour;
 mod read;
 mod summary;
