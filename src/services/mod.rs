@@ -25,6 +25,7 @@ mod context;
 pub mod credentials;
 pub mod due;
 mod error;
+pub mod evidence;
 mod facts;
 pub mod flush;
 mod follow;

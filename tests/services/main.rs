@@ -5,6 +5,7 @@ mod bulk;
 mod caps;
 mod changes;
 mod clamps;
+mod evidence;
 mod flush;
 mod harness;
 mod history;
