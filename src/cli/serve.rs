@@ -82,6 +82,9 @@ pub(super) struct Args {
     /// `true`, or `false` to keep no history of what accounts used [default: true]
     #[arg(long, value_name = "WHETHER")]
     history: Option<String>,
+    /// File that says which days are worked, for raise requests [default: mainland China]
+    #[arg(long, value_name = "FILE")]
+    calendar: Option<String>,
     /// Print every setting with where it came from, as a settings file, and stop
     #[arg(long)]
     print_config: bool,
@@ -109,6 +112,7 @@ impl Args {
             ("shutdown_timeout_ms", &self.shutdown_timeout_ms),
             ("accept_clock", &accept_clock),
             ("history", &self.history),
+            ("calendar", &self.calendar),
         ];
         given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
     }

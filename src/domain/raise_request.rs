@@ -184,6 +184,8 @@ impl Step {
 }
 
 impl Side {
+    pub const ALL: [Self; 3] = [Self::Requester, Self::Reviewer, Self::Clock];
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -42,6 +42,7 @@ mod payments;
 mod policies;
 pub(crate) mod problem;
 mod query;
+mod raise_requests;
 mod reconcile;
 mod reply;
 mod request_id;

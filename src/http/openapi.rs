@@ -126,7 +126,11 @@ fn add_access(operation: &mut Operation) {
     let none: [&str; 0] = [];
     operation.security = Some(vec![SecurityRequirement::new(SCHEME, none)]);
     let named: Vec<String> = scopes.iter().map(|scope| format!("`{}`", scope.as_str())).collect();
-    let bound = if reach == Reach::All { "; not for keys bound to an account" } else { "" };
+    let bound = match reach {
+        Reach::All => "; not for keys bound to an account",
+        Reach::Record => " (by `raise` only one that is bound to an account)",
+        Reach::Account | Reach::Reservation | Reach::Body | Reach::Common => "",
+    };
     let roles = action.roles();
     let of_roles: Vec<String> = roles.iter().map(|role| format!("`{}`", role.as_str())).collect();
     let role = if roles.len() == Role::ALL.len() {

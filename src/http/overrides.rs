@@ -9,7 +9,7 @@ use super::wire::rfc3339;
 use crate::domain::account::LimitKey;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::quantity::Quota;
-use crate::services::overrides::{self, NewOverride, OverrideFilter, OverrideState, OverrideView};
+use crate::services::overrides::{self, NewOverride, OverrideFilter, OverrideState, OverrideView, SupersededBy};
 use actix_web::web::Path;
 use actix_web::{HttpResponse, get, post};
 use compact_str::CompactString;
@@ -49,6 +49,33 @@ pub(crate) struct OverrideAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     revoked: Option<ActView>,
+    /// The raise request that it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "rr_01kg8y2v0031gwr3b99bwpg6k4")]
+    raise_request: Option<String>,
+    /// What took its place before its own end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    superseded_by: Option<SupersededView>,
+}
+
+/// What took the place of an override before its own end.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Superseded)]
+pub(crate) struct SupersededView {
+    #[serde(rename = "override")]
+    #[schema(example = "ov_01kg8y2v0031gwr3b99bwpg6k4")]
+    override_id: String,
+    #[schema(example = "rr_01kg8y2v0031gwr3b99bwpg6k4")]
+    raise_request: String,
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T08:00:00.000Z")]
+    at: CompactString,
+}
+
+impl From<SupersededBy> for SupersededView {
+    fn from(by: SupersededBy) -> Self {
+        Self { override_id: by.override_id, raise_request: by.raise_request, at: rfc3339(by.at_ms) }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -99,6 +126,8 @@ impl From<OverrideView> for OverrideAnswer {
             expires_at: record.expires_at_ms.map(rfc3339),
             made: record.made.into(),
             revoked: record.revoked.map(ActView::from),
+            raise_request: record.raise_request,
+            superseded_by: record.superseded_by.map(SupersededView::from),
         }
     }
 }

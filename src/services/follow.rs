@@ -131,6 +131,7 @@ impl Touched {
                 | Table::PaymentIds
                 | Table::PaymentEventIds
                 | Table::RaiseRequests
+                | Table::Evidence
                 | Table::Secrets
                 | Table::Due
                 | Table::Idempotency => {}

@@ -1,13 +1,14 @@
 //! Raise requests: a customer asks for more, a reviewer answers, and the answer takes effect in the same commit.
 //!
 //! Owns: who asked for what in which words, the steps of [`State`] with what each writes, the clock of the answer, and
-//! the overrides that an approval makes. Deliberately absent: permissions (the caller's, see [`Party`]), evidence,
-//! automatic answers.
+//! the overrides that an approval makes. Deliberately absent: permissions (the caller's, see [`Party`]), what evidence holds
+//! ([`super::evidence`]), automatic answers.
 //!
 //! INVARIANT: an approved request and its overrides are one commit. A request that is closed is never changed again.
 
 mod board;
 mod decide;
+mod evidence;
 mod grants;
 mod raisable;
 mod record;
@@ -18,10 +19,11 @@ mod view;
 
 pub use board::{Board, Standing};
 pub use decide::{Approval, accept_counter_offer, approve};
+pub use evidence::{EvidenceView, MAX_SNAPSHOTS, evidence, refresh_evidence};
 pub use grants::Grant;
 pub use record::{
-    AskedRecord, By, DecisionRecord, DenyReason, GrantRecord, GrantedRecord, MessageRecord, NoteRecord, OfferRecord,
-    RequestRecord, StepRecord,
+    AskedRecord, By, DecisionRecord, DenyReason, EvidenceRef, GrantRecord, GrantedRecord, MessageRecord, NoteRecord,
+    OfferRecord, RequestRecord, StepRecord,
 };
 pub use steps::{
     Denial, Offer, add_note, assign, counter_offer, decline_counter_offer, deny, expire, reply, request_info, withdraw,

@@ -45,9 +45,22 @@ pub struct RequestRecord {
     pub offer: Option<OfferRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionRecord>,
+    /// In the order in which it was taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<EvidenceRef>,
     /// The request before this one for the same account and group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
+}
+
+/// Leads to a snapshot of evidence, which is a record of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceRef {
+    /// From 1.
+    pub number: u32,
+    pub taken_at_ms: i64,
+    /// SHA-256, hexadecimal.
+    pub hash: String,
 }
 
 /// A limit and the quota that is wanted.
@@ -180,6 +193,19 @@ impl DenyReason {
         Self::NotEnoughInformation,
         Self::Other,
     ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LowUsage => "low_usage",
+            Self::ShortHistory => "short_history",
+            Self::PaymentRisk => "payment_risk",
+            Self::NoCapacity => "no_capacity",
+            Self::NotPermittedUse => "not_permitted_use",
+            Self::NotEnoughInformation => "not_enough_information",
+            Self::Other => "other",
+        }
+    }
 }
 
 impl RequestRecord {
@@ -191,5 +217,17 @@ impl RequestRecord {
     #[must_use]
     pub fn closed_at_ms(&self) -> Option<i64> {
         self.steps.last().filter(|step| step.state.is_closed()).map(|step| step.done.at_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_written_as_they_are_named() {
+        for reason in DenyReason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
     }
 }

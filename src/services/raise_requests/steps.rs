@@ -190,7 +190,7 @@ pub(super) fn check_text(text: Option<&str>, required: bool) -> Result<(), Error
     checks.done()
 }
 
-fn wrong_state(record: &RequestRecord, step: &str, party: &Party) -> Error {
+pub(super) fn wrong_state(record: &RequestRecord, step: &str, party: &Party) -> Error {
     let allowed_transitions: Vec<&'static str> = party.steps(record.state).into_iter().map(Step::as_str).collect();
     let now = match allowed_transitions.as_slice() {
         [] => String::new(),

@@ -64,7 +64,7 @@ pub fn submit(
         has_room(&services.board, &new.account)?;
         let previous = stored::read::<RowRecord>(&*services.store, Table::Index, &last)?;
         let (previous, last_revision) = previous.map(|found| (found.value.id, found.revision)).unzip();
-        let record = RequestRecord {
+        let mut record = RequestRecord {
             account: new.account.clone(),
             group: new.group.clone(),
             limits,
@@ -81,11 +81,13 @@ pub fn submit(
             notes: Vec::new(),
             offer: None,
             decision: None,
+            evidence: Vec::new(),
             previous,
         };
         let row = RowRecord { id: id.to_string() };
-        let mut change = Change::new("raise_request.submit", subject(&id))
-            .subject(account_subject(&new.account))
+        let change = Change::new("raise_request.submit", subject(&id)).subject(account_subject(&new.account));
+        let mut change = services
+            .with_evidence(context, change, (&id, &mut record))?
             .detail("after", &record)?
             .expect(Table::RaiseRequests, Key::text(&id), None)
             .put(Table::RaiseRequests, Key::text(&id), &record)?
