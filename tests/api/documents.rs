@@ -117,6 +117,7 @@ fn every_example_of_a_change_works_as_it_stands_on_a_new_server() {
         tried += 1;
     }
     tried += deliver_examples(&plane, &examples(&document, "post", "/v1/hooks/billing/{source}"));
+    tried += raise_examples(&plane, &document);
     let bodies = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
     let bodies = bodies.filter(|operation| operation.get("requestBody").is_some()).count();
     // Last, because everything needs a credential from then on; what else there is of keys and operators needs one.
@@ -126,6 +127,30 @@ fn every_example_of_a_change_works_as_it_stands_on_a_new_server() {
         tried,
         bodies - decisions + more_than_one_example - revoke_which_needs_an_id - of_credentials_which_need_one
     );
+}
+
+/// A raise request through every step that it can take, by its examples. Gives how many there are.
+fn raise_examples(plane: &Control, document: &Value) -> usize {
+    const PATH: &str = "/v1/raise-requests";
+    let reviewer = plane.post("/v1/api-keys", json!({"scopes": ["admin"]})).is(201).json["secret"].clone();
+    let reviewer = format!("Bearer {}", reviewer.as_str().unwrap());
+    let body = |path: &str| examples(document, "post", path).remove(0);
+    let file = || plane.post(PATH, body(PATH)).is(201).json["id"].as_str().unwrap().to_owned();
+    let take = |id: &str, step: &str| {
+        let headers = [crate::control::JSON, ("authorization", &*reviewer), ("if-match", "*")];
+        let body = body(&format!("{PATH}/{{id}}/{step}")).to_string();
+        plane.0.send("POST", &format!("{PATH}/{id}/{step}"), &headers, &body).is(200);
+    };
+    for steps in [
+        &["assign", "notes", "request-info", "reply", "counter-offer", "decline-counter-offer", "deny"][..],
+        &["withdraw"],
+        &["assign", "approve"],
+    ] {
+        let id = file();
+        steps.iter().for_each(|step| take(&id, step));
+    }
+    // With the one that files.
+    10
 }
 
 /// Signed, those of Stripe's form by a source of that form. Gives how many there are.

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "expected a JSON object")]
 #[schema(example = json!({
-    "account": "acme", "group": "text.m2", "limits": [{"limit": "rpm", "quota": 2000}],
+    "account": "acme", "group": "text.m2", "limits": [{"limit": "rpm", "quota": 4000}],
     "expires_at": "2099-04-30T00:00:00Z", "use_case": "Nightly summaries of all tickets",
     "expected_peak": "1,500 a minute at 2 am", "links": ["https://example.com/launch"],
 }))]
@@ -44,7 +44,7 @@ pub(crate) struct SubmitRequest {
 /// A limit and the quota that is wanted.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "expected a JSON object")]
-#[schema(as = AskedLimit, example = json!({"limit": "rpm", "quota": 2000}))]
+#[schema(as = AskedLimit, example = json!({"limit": "rpm", "quota": 4000}))]
 pub(crate) struct AskedBody {
     limit: PolicyId,
     quota: Quota,
@@ -53,7 +53,7 @@ pub(crate) struct AskedBody {
 /// What is given of one limit; what is left out is as it was asked for.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "expected a JSON object")]
-#[schema(as = Grant, example = json!({"limit": "rpm", "quota": 1000, "expires_at": "2099-04-30T00:00:00Z"}))]
+#[schema(as = Grant, example = json!({"limit": "rpm", "quota": 3000, "expires_at": "2099-04-30T00:00:00Z"}))]
 pub(crate) struct GrantBody {
     limit: PolicyId,
     /// At most what was asked for.
@@ -73,7 +73,7 @@ pub(crate) struct GrantBody {
 /// What is given, limit by limit; a limit that is left out is not given.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "expected a JSON object")]
-#[schema(example = json!({"limits": [{"limit": "rpm", "quota": 1000}], "text": "Enough for your peak of last month."}))]
+#[schema(example = json!({"limits": [{"limit": "rpm", "quota": 3000}], "text": "Enough for your peak of last month."}))]
 pub(crate) struct GrantsRequest {
     #[schema(min_items = 1, max_items = 16)]
     limits: Vec<GrantBody>,
