@@ -3,6 +3,7 @@
 //! Each setting has one name, written `listen` in the file, `--listen` as a flag and `QUOTAGATE_LISTEN` in the
 //! environment. A flag wins over the environment, the environment over the file, the file over the default.
 
+use crate::domain::four_eyes::FourEyes;
 use crate::engine::UnknownAccounts;
 use crate::tls::TlsFiles;
 use std::collections::BTreeMap;
@@ -43,6 +44,8 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     pub accept_clock: bool,
     pub history: bool,
+    /// What takes two operators.
+    pub four_eyes: FourEyes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +90,7 @@ impl fmt::Display for Origin {
 }
 
 /// Name, default where there is one, what it means. In the order in which they are printed.
-const SETTINGS: [(&str, Option<&str>, &str); 17] = [
+const SETTINGS: [(&str, Option<&str>, &str); 18] = [
     ("listen", Some("127.0.0.1:8080"), "address and port to serve on; port 0 takes a free one"),
     ("tls_cert", None, "PEM file with the certificate to show and its chain; read again on SIGHUP"),
     ("tls_key", None, "PEM file with the private key of that certificate"),
@@ -113,6 +116,11 @@ const SETTINGS: [(&str, Option<&str>, &str); 17] = [
     ("shutdown_timeout_ms", Some("30000"), "how long requests in flight may take when stopping, 0 to 600000"),
     ("accept_clock", Some("false"), "start although the wall clock is before the last stored time"),
     ("history", Some("true"), "keep what accounts used, minute by minute for 48 hours and by the hour for 90 days"),
+    (
+        "four_eyes",
+        Some("none"),
+        "what takes two operators, one who asks and one who approves: none, or a list of publish, overrides, roles",
+    ),
 ];
 
 const YES_OR_NO: &[(&str, bool)] = &[("true", true), ("false", false)];
@@ -185,6 +193,7 @@ impl Config {
             shutdown_timeout: Duration::from_millis(layers.integer("shutdown_timeout_ms", 0, 600_000)?),
             accept_clock: layers.word("accept_clock", YES_OR_NO)?,
             history: layers.word("history", YES_OR_NO)?,
+            four_eyes: layers.parsed("four_eyes")?,
         })
     }
 

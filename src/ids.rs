@@ -15,6 +15,7 @@ pub enum IdKind {
     Clamp,
     ApiKey,
     Session,
+    Approval,
 }
 
 impl IdKind {
@@ -25,6 +26,7 @@ impl IdKind {
             Self::Clamp => "cl_",
             Self::ApiKey => "key_",
             Self::Session => "ses_",
+            Self::Approval => "ap_",
         }
     }
 }

@@ -47,7 +47,7 @@ enum Command {
     /// Check, show and compare policy documents
     Policy(policy::Args),
     Simulate(simulate::Args),
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     Openapi(openapi::Args),
     Import(import::Args),
     Audit(audit::Args),

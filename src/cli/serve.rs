@@ -82,6 +82,10 @@ pub(super) struct Args {
     /// `true`, or `false` to keep no history of what accounts used [default: true]
     #[arg(long, value_name = "WHETHER")]
     history: Option<String>,
+    /// What takes two operators, one who asks and one who approves: `none`, or a list of `publish`, `overrides`, `roles`
+    /// [default: none]
+    #[arg(long, value_name = "WHAT")]
+    four_eyes: Option<String>,
     /// Print every setting with where it came from, as a settings file, and stop
     #[arg(long)]
     print_config: bool,
@@ -109,6 +113,7 @@ impl Args {
             ("shutdown_timeout_ms", &self.shutdown_timeout_ms),
             ("accept_clock", &accept_clock),
             ("history", &self.history),
+            ("four_eyes", &self.four_eyes),
         ];
         given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
     }

@@ -16,6 +16,7 @@ impl From<Error> for Problem {
                 Self::new(known.unwrap_or(Code::Conflict), detail).with_allowed_transitions(transitions)
             }
             Error::AboveCeiling { .. } => Self::new(Code::AboveCeiling, detail),
+            Error::Forbidden { .. } => Self::new(Code::Forbidden, detail),
             Error::PreconditionRequired => Self::new(Code::PreconditionRequired, detail),
             Error::Stale { current } => {
                 Self::new(Code::Stale, detail).with_current_etag(current.map(tags::of_revision))

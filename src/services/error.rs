@@ -14,6 +14,9 @@ pub enum Error {
     /// Whoever has a higher ceiling may.
     #[error("{detail}")]
     AboveCeiling { detail: String },
+    /// Neither role nor ceiling would change it: somebody else has to, or another way.
+    #[error("{detail}")]
+    Forbidden { detail: String },
     #[error("say with If-Match which revision of it is to be changed")]
     PreconditionRequired,
     #[error("it was changed since the revision named")]

@@ -117,6 +117,7 @@ impl Touched {
                 | Table::RaiseRequests
                 | Table::Secrets
                 | Table::Due
+                | Table::Approvals
                 | Table::Idempotency => {}
             }
         }

@@ -12,6 +12,7 @@
 
 pub mod accounts;
 pub mod api_keys;
+pub mod approvals;
 pub mod audit;
 pub mod billing_sources;
 pub mod boot;
@@ -50,6 +51,7 @@ pub use error::{Error, FieldError, Internal};
 pub use follow::{Follower, Following, follow, follow_with_keys};
 pub use stored::Stored;
 
+use crate::domain::four_eyes::FourEyes;
 use crate::engine::Engine;
 use crate::ids::Ids;
 use crate::store::AdminStore;
@@ -72,6 +74,8 @@ pub const MAX_API_KEYS: usize = 10_000;
 pub const MAX_OPERATORS: usize = 1_000;
 /// Of one operator: a login beyond ends the oldest.
 pub const MAX_SESSIONS: usize = 20;
+/// That wait at once.
+pub const MAX_OPEN_APPROVALS: usize = 100;
 /// Of one billing source.
 pub const MAX_SECRETS: usize = 2;
 /// Names and reasons, in characters.
@@ -91,13 +95,23 @@ pub struct Services {
     seal: Option<Seal>,
     keyring: Arc<Keyring>,
     history: Option<Arc<History>>,
+    four_eyes: FourEyes,
 }
 
 impl Services {
     /// The engine must be the one that follows the store.
     #[must_use]
     pub fn new(store: Arc<dyn AdminStore>, engine: Arc<Engine>, ids: Ids) -> Self {
-        Self { store, engine, ids, turns: Turns::new(), seal: None, keyring: Arc::default(), history: None }
+        Self {
+            store,
+            engine,
+            ids,
+            turns: Turns::new(),
+            seal: None,
+            keyring: Arc::default(),
+            history: None,
+            four_eyes: FourEyes::default(),
+        }
     }
 
     /// With the key that seals secrets; without one there can be none.
@@ -116,6 +130,12 @@ impl Services {
     #[must_use]
     pub fn with_keyring(self, keyring: Arc<Keyring>) -> Self {
         Self { keyring, ..self }
+    }
+
+    /// With what takes two operators; without it nothing does.
+    #[must_use]
+    pub fn with_four_eyes(self, four_eyes: FourEyes) -> Self {
+        Self { four_eyes, ..self }
     }
 
     /// The keys that requests are checked against.

@@ -15,9 +15,10 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewOverride {
     pub account: AccountId,
+    #[serde(flatten)]
     pub key: LimitKey,
     pub quota: Quota,
     /// None, or a time that has come: at once.

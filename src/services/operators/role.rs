@@ -24,6 +24,8 @@ pub enum Action {
     Clamps,
     Overrides,
     Policies,
+    /// Of what others asked for; the role must suffice for that too.
+    Approve,
     Money,
     Credentials,
     /// Making the ones that may do the rest; the setup token may too.
@@ -59,13 +61,14 @@ impl Role {
             Action::Clamps => !matches!(self, Self::Viewer),
             Action::Overrides => matches!(self, Self::Reviewer | Self::Owner),
             Action::Policies => matches!(self, Self::Publisher | Self::Owner),
+            Action::Approve => matches!(self, Self::Reviewer | Self::Publisher | Self::Owner),
             Action::Money | Action::Credentials | Action::Grant => matches!(self, Self::Owner),
         }
     }
 }
 
 impl Action {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Own,
         Self::Read,
         Self::Decide,
@@ -73,6 +76,7 @@ impl Action {
         Self::Clamps,
         Self::Overrides,
         Self::Policies,
+        Self::Approve,
         Self::Money,
         Self::Credentials,
         Self::Grant,
@@ -88,6 +92,7 @@ impl Action {
             Self::Clamps => "set and remove clamps",
             Self::Overrides => "overrides, pinned tiers, resets of usage",
             Self::Policies => "publish and activate policies, change a tier's quota",
+            Self::Approve => "approve or reject what another asked for, where one may do it oneself",
             Self::Money => "record payments, manage billing sources",
             Self::Credentials => "see, change and revoke operators and API keys; the security log",
             Self::Grant => "make operators and API keys",
