@@ -94,7 +94,7 @@ pub fn approve(
         return Ok(done.with(ApprovalView::of(id, found.value, context.now)));
     }
     let found = services.approval(id)?;
-    context.may_match(found.revision)?;
+    context.must_match(found.revision)?;
     let mut checks = Checks::default();
     checks.note("/reason", note);
     checks.done()?;
@@ -125,7 +125,7 @@ pub fn reject(
 ) -> Result<Done<ApprovalView>, Error> {
     services.change(context, || {
         let found = services.approval(id)?;
-        context.may_match(found.revision)?;
+        context.must_match(found.revision)?;
         let mut checks = Checks::default();
         checks.reason("/reason", reason);
         checks.done()?;
