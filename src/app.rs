@@ -151,6 +151,7 @@ impl App {
         let history = Arc::new(History::new(Arc::clone(&engine), store.clone()));
         let services =
             services.with_seal(seal).with_keyring(keyring).with_board(board).with_history(Arc::clone(&history));
+        let services = services.with_four_eyes(config.four_eyes);
         warn_of_sealed(&services)?;
         if let Some(ClockBehind { behind_ms }) = behind {
             tracing::warn!(behind_ms, dropped = boot.usage.dropped, "the clock was accepted: later usage is dropped");

@@ -3,6 +3,7 @@
 //! Each setting has one name, written `listen` in the file, `--listen` as a flag and `QUOTAGATE_LISTEN` in the
 //! environment. A flag wins over the environment, the environment over the file, the file over the default.
 
+use crate::domain::four_eyes::FourEyes;
 use crate::engine::UnknownAccounts;
 use crate::tls::TlsFiles;
 use std::collections::BTreeMap;
@@ -43,8 +44,9 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     pub accept_clock: bool,
     pub history: bool,
-    /// Which days are worked; None: the calendar of mainland China.
     pub calendar: Option<PathBuf>,
+    /// What takes two operators.
+    pub four_eyes: FourEyes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +91,7 @@ impl fmt::Display for Origin {
 }
 
 /// Name, default where there is one, what it means. In the order in which they are printed.
-const SETTINGS: [(&str, Option<&str>, &str); 18] = [
+const SETTINGS: [(&str, Option<&str>, &str); 19] = [
     ("listen", Some("127.0.0.1:8080"), "address and port to serve on; port 0 takes a free one"),
     ("tls_cert", None, "PEM file with the certificate to show and its chain; read again on SIGHUP"),
     ("tls_key", None, "PEM file with the private key of that certificate"),
@@ -116,6 +118,11 @@ const SETTINGS: [(&str, Option<&str>, &str); 18] = [
     ("accept_clock", Some("false"), "start although the wall clock is before the last stored time"),
     ("history", Some("true"), "keep what accounts used, minute by minute for 48 hours and by the hour for 90 days"),
     ("calendar", None, "file that says which days are worked, for raise requests; that of mainland China if not set"),
+    (
+        "four_eyes",
+        Some("none"),
+        "what takes two operators, one who asks and one who approves: none, or a list of publish, overrides, roles",
+    ),
 ];
 
 const YES_OR_NO: &[(&str, bool)] = &[("true", true), ("false", false)];
@@ -189,6 +196,7 @@ impl Config {
             accept_clock: layers.word("accept_clock", YES_OR_NO)?,
             history: layers.word("history", YES_OR_NO)?,
             calendar: layers.optional("calendar", |text| Ok(PathBuf::from(text)))?,
+            four_eyes: layers.parsed("four_eyes")?,
         })
     }
 

@@ -16,6 +16,7 @@ pub enum IdKind {
     ApiKey,
     Session,
     RaiseRequest,
+    Approval,
 }
 
 impl IdKind {
@@ -27,6 +28,7 @@ impl IdKind {
             Self::ApiKey => "key_",
             Self::Session => "ses_",
             Self::RaiseRequest => "rr_",
+            Self::Approval => "ap_",
         }
     }
 }

@@ -85,6 +85,10 @@ pub(super) struct Args {
     /// File that says which days are worked, for raise requests [default: mainland China]
     #[arg(long, value_name = "FILE")]
     calendar: Option<String>,
+    /// What takes two operators, one who asks and one who approves: `none`, or a list of `publish`, `overrides`, `roles`
+    /// [default: none]
+    #[arg(long, value_name = "WHAT")]
+    four_eyes: Option<String>,
     /// Print every setting with where it came from, as a settings file, and stop
     #[arg(long)]
     print_config: bool,
@@ -113,6 +117,7 @@ impl Args {
             ("accept_clock", &accept_clock),
             ("history", &self.history),
             ("calendar", &self.calendar),
+            ("four_eyes", &self.four_eyes),
         ];
         given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
     }

@@ -5,6 +5,7 @@ use super::ledger::Timeline;
 use super::policy::{Limit, Policy, Rule};
 use super::quantity::Quota;
 use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A tier set by an operator: it wins over everything while `until_ms` is ahead.
@@ -40,7 +41,7 @@ impl Shape {
 }
 
 /// Which limit of which group.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LimitKey {
     pub group: PolicyId,
     pub limit: PolicyId,

@@ -5,6 +5,7 @@
 
 pub mod account;
 mod currency;
+pub mod four_eyes;
 pub mod history;
 pub mod ids;
 pub mod ledger;

@@ -129,6 +129,7 @@ impl Act {
             idempotency,
             validate_only: query.validate_only(),
             ceiling_percent: caller.ceiling_percent(&state.services),
+            approval: None,
         };
         Ok(Self { services: Arc::clone(&state.services), context, held })
     }

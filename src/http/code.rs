@@ -71,6 +71,8 @@ codes! {
     NotASubAccount CONFLICT "Not a sub-account",
     /// The override has ended and cannot be changed any more.
     OverrideEnded CONFLICT "Override ended",
+    /// Nobody can approve or reject it any more: that was done, or it has expired.
+    ApprovalClosed CONFLICT "Approval closed",
     /// Another override of the same account and limit covers a part of the same time.
     OverrideOverlaps CONFLICT "Override overlaps",
     /// There is an open raise request for the same limit; `link` leads to it.

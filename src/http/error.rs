@@ -29,6 +29,7 @@ impl From<Error> for Problem {
                 let field = FieldError::new(Place::Body, why.pointer, why.code, &detail);
                 Self::new(known.unwrap_or(Code::InvalidRequest), detail).with_raise(raise).with_errors(vec![field])
             }
+            Error::Forbidden { .. } => Self::new(Code::Forbidden, detail),
             Error::PreconditionRequired => Self::new(Code::PreconditionRequired, detail),
             Error::Stale { current } => {
                 Self::new(Code::Stale, detail).with_current_etag(current.map(tags::of_revision))

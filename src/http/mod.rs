@@ -11,6 +11,7 @@ mod access;
 mod access_log;
 mod accounts;
 mod api_keys;
+mod approvals;
 mod audit;
 mod audit_chain;
 mod billing_sources;

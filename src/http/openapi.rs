@@ -40,6 +40,7 @@ const SCHEME: &str = "bearer";
         (name = "money", description = "Top-ups, refunds and chargebacks, once each, sent or delivered signed; the ledger; what each tier takes."),
         (name = "usage", description = "What an account may use, why, and what it has used."),
         (name = "overrides", description = "Quotas for single accounts, for a time or for good."),
+        (name = "approvals", description = "Four eyes: what one operator asked for and another has to approve."),
         (name = "clamps", description = "Emergency ceilings. They only lower."),
         (name = "raise requests", description = "A customer asks for more, a reviewer answers; an approval takes effect at once."),
         (name = "tiers", description = "Tiers of the active revision, with every quota; change one quota in one step."),
@@ -143,7 +144,10 @@ fn add_access(operation: &mut Operation) {
     } else {
         format!("the scope {}", named.join(" or "))
     };
-    let sentence = format!("Needs {scope} of a key{bound}, or {role} of an operator.");
+    let sentence = match scopes {
+        [] => format!("Needs {role} of an operator; not for keys."),
+        _ => format!("Needs {scope} of a key{bound}, or {role} of an operator."),
+    };
     let description = operation.description.take().filter(|text| !text.is_empty());
     operation.description =
         Some(description.map_or_else(|| sentence.clone(), |text| format!("{}\n\n{sentence}", text.trim_end())));
@@ -303,6 +307,7 @@ fn is_usual(code: Code) -> bool {
         | Code::AccountExists
         | Code::NotAMainAccount
         | Code::NotASubAccount
+        | Code::ApprovalClosed
         | Code::OverrideEnded
         | Code::OverrideOverlaps
         | Code::EventConflict

@@ -1,6 +1,7 @@
 //! Operators: people who log in.
 
 use super::access::{self, Caller};
+use super::approvals::{ApprovalAnswer, asked};
 use super::billing_sources::Given;
 use super::change::{Act, Change, ChangeQuery, IfMatch};
 use super::problem::Problem;
@@ -10,6 +11,7 @@ use super::state::State;
 use super::views::Item;
 use super::wire::rfc3339;
 use crate::domain::ids::OperatorName;
+use crate::services::approvals::{self, OperatorChange};
 use crate::services::operators::{self, NewOperator, OperatorPatch, OperatorView, Role};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
@@ -212,6 +214,7 @@ pub(crate) async fn read(reading: Read, name: Path<OperatorName>) -> Result<Http
     request_body = OperatorPatchRequest,
     responses(
         (status = 200, description = "Changed", body = OperatorAnswer, headers(("ETag" = String))),
+        (status = 202, description = "Waits for a second operator", body = ApprovalAnswer, headers(("ETag" = String), ("Location" = String))),
         (status = 409, description = "`last_owner`"),
     ),
 )]
@@ -227,9 +230,9 @@ pub(crate) async fn update(
         let OperatorPatchRequest { role, ceiling_percent, password } = body;
         let password = password.map(|given| given.0);
         let patch = OperatorPatch { role: role.map(Role::from), ceiling_percent, password };
-        operators::patch(services, context, &name, &patch)
+        approvals::ask(services, context, &OperatorChange { name: name.into_inner(), patch })
     };
-    reply::changed(change.run(work).await?, OperatorAnswer::from)
+    asked(change.run(work).await?, |done| reply::changed(done, OperatorAnswer::from))
 }
 
 /// Remove an operator

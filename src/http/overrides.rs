@@ -1,5 +1,6 @@
 //! Overrides: create, list, read, revoke.
 
+use super::approvals::{ApprovalAnswer, asked};
 use super::change::{Change, ChangeQuery, IdempotencyKey};
 use super::problem::Problem;
 use super::query::{List, Listed, PageQuery, Read};
@@ -9,6 +10,7 @@ use super::wire::rfc3339;
 use crate::domain::account::LimitKey;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::quantity::Quota;
+use crate::services::approvals::{self, Override};
 use crate::services::overrides::{self, NewOverride, OverrideFilter, OverrideState, OverrideView, SupersededBy};
 use actix_web::web::Path;
 use actix_web::{HttpResponse, get, post};
@@ -185,6 +187,7 @@ pub(crate) struct OverridesQuery {
     request_body = OverrideRequest,
     responses(
         (status = 201, description = "Created", body = OverrideAnswer, headers(("ETag" = String), ("Location" = String))),
+        (status = 202, description = "Waits for a second operator", body = ApprovalAnswer, headers(("ETag" = String), ("Location" = String))),
         (status = 409, description = "`override_overlaps`: `detail` names the other one; `not_a_main_account`"),
     ),
 )]
@@ -200,10 +203,10 @@ pub(crate) async fn create(change: Change<OverrideRequest>) -> Result<HttpRespon
             permanent: body.permanent.unwrap_or_default(),
             reason: body.reason,
         };
-        overrides::create(services, context, &new)
+        approvals::ask(services, context, &Override(new))
     };
-    let done = change.run(work).await?;
-    reply::created(done, |view| format!("/v1/overrides/{}", view.id), OverrideAnswer::from)
+    let location = |view: &OverrideView| format!("/v1/overrides/{}", view.id);
+    asked(change.run(work).await?, |done| reply::created(done, location, OverrideAnswer::from))
 }
 
 /// List overrides

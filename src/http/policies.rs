@@ -1,10 +1,12 @@
 //! Revisions of the policy: publish, list, read, activate.
 
+use super::approvals::{ApprovalAnswer, asked};
 use super::change::{Change, ChangeQuery, IdempotencyKey, IfMatch};
 use super::problem::Problem;
 use super::query::{List, Listed, NoFilter, PageQuery, Read};
 use super::reply;
 use super::views::ActView;
+use crate::services::approvals::{self, Activate};
 use crate::services::policies::{self, NewRevision, Published, Revision, Source, Warnings};
 use crate::services::records::{ActivationRecord, RevisionRecord, WarningRecord};
 use crate::services::{Error, Stored};
@@ -201,14 +203,16 @@ pub(crate) struct ActivateRequest {
     )),
     responses(
         (status = 201, description = "Published and active", body = PublishedAnswer, headers(("ETag" = String), ("Location" = String))),
+        (status = 202, description = "Waits for a second operator", body = ApprovalAnswer, headers(("ETag" = String), ("Location" = String))),
         (status = 409, description = "`unchanged`: the content is what is active already"),
     ),
 )]
 #[post("/v1/policies/revisions")]
 pub(crate) async fn publish(change: Change<PublishRequest>) -> Result<HttpResponse, Problem> {
-    let work = |services: &_, context: &_, body: PublishRequest| policies::publish(services, context, &body.into());
-    let done = change.run(work).await?;
-    reply::created(done, |done| format!("/v1/policies/revisions/{}", done.head.revision), PublishedAnswer::from)
+    let work =
+        |services: &_, context: &_, body: PublishRequest| approvals::ask(services, context, &NewRevision::from(body));
+    let location = |done: &Published| format!("/v1/policies/revisions/{}", done.head.revision);
+    asked(change.run(work).await?, |done| reply::created(done, location, PublishedAnswer::from))
 }
 
 /// List revisions
@@ -252,6 +256,7 @@ pub(crate) async fn read(reading: Read, path: Path<String>) -> Result<HttpRespon
     request_body = ActivateRequest,
     responses(
         (status = 200, description = "Active", body = PublishedAnswer, headers(("ETag" = String))),
+        (status = 202, description = "Waits for a second operator", body = ApprovalAnswer, headers(("ETag" = String), ("Location" = String))),
         (status = 409, description = "`already_active`"),
     ),
 )]
@@ -259,9 +264,9 @@ pub(crate) async fn read(reading: Read, path: Path<String>) -> Result<HttpRespon
 pub(crate) async fn activate(path: Path<String>, change: Change<ActivateRequest>) -> Result<HttpResponse, Problem> {
     let number = revision_in_path(&path)?;
     let work = move |services: &_, context: &_, ActivateRequest { reason }| {
-        policies::activate(services, context, number, reason.as_deref().unwrap_or_default())
+        approvals::ask(services, context, &Activate { revision: number, reason: reason.unwrap_or_default() })
     };
-    reply::changed(change.run(work).await?, PublishedAnswer::from)
+    asked(change.run(work).await?, |done| reply::changed(done, PublishedAnswer::from))
 }
 
 /// Read the active revision

@@ -61,6 +61,17 @@ pub(crate) fn created<T, V: Serialize>(
     done_with(response, done, view)
 }
 
+/// 202 with what has to be approved first, found at `location`.
+pub(crate) fn accepted<T, V: Serialize>(
+    done: Done<T>,
+    location: impl FnOnce(&T) -> String,
+    view: impl FnOnce(T) -> V,
+) -> Result<HttpResponse, Problem> {
+    let mut response = HttpResponse::Accepted();
+    response.insert_header((header::LOCATION, location(&done.value)));
+    done_with(response, done, view)
+}
+
 fn done_with<T, V: Serialize>(
     mut response: HttpResponseBuilder,
     done: Done<T>,

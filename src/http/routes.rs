@@ -4,7 +4,7 @@ use super::access_log::AccessLog;
 use super::paths;
 use super::problem::{Place, Problem};
 use super::{
-    accounts, api_keys, audit, caps, clamps, decisions, docs, health, help, operators, overrides, policies,
+    accounts, api_keys, approvals, audit, caps, clamps, decisions, docs, health, help, operators, overrides, policies,
     raise_requests, reservations, security_log, sessions,
 };
 use super::{audit_chain, billing_sources, eligibility, hooks, payments, reconcile};
@@ -64,6 +64,10 @@ pub(super) fn control(routes: &mut ServiceConfig<'_>) {
         .service(billing_sources::disable)
         .service(billing_sources::enable);
     routes
+        .service(approvals::list)
+        .service(approvals::read)
+        .service(approvals::approve)
+        .service(approvals::reject)
         .service(overrides::create)
         .service(overrides::list)
         .service(overrides::read)

@@ -1,6 +1,7 @@
 //! The tier of an account: read, pin, unpin.
 
 use super::accounts::AccountAnswer;
+use super::approvals::{ApprovalAnswer, asked};
 use super::change::{Act, Change, ChangeQuery, IfMatch};
 use super::problem::Problem;
 use super::query::Read;
@@ -8,6 +9,7 @@ use super::reply;
 use super::views::{ActView, Time, ms};
 use super::wire::rfc3339;
 use crate::domain::ids::{AccountId, PolicyId};
+use crate::services::approvals::{self, TierPin};
 use crate::services::records::PinRecord;
 use crate::services::tier::{self, NewPin, TierView};
 use actix_web::web::Path;
@@ -103,15 +105,17 @@ pub(crate) async fn read(reading: Read, id: Path<AccountId>) -> Result<HttpRespo
     request_body = PinRequest,
     responses(
         (status = 200, description = "Pinned", body = AccountAnswer, headers(("ETag" = String))),
+        (status = 202, description = "Waits for a second operator", body = ApprovalAnswer, headers(("ETag" = String), ("Location" = String))),
         (status = 409, description = "`not_a_main_account`: a sub-account has its main account's tier"),
     ),
 )]
 #[put("/v1/accounts/{id}/tier")]
 pub(crate) async fn pin(id: Path<AccountId>, change: Change<PinRequest>) -> Result<HttpResponse, Problem> {
     let work = move |services: &_, context: &_, PinRequest { tier, until, reason }| {
-        tier::pin(services, context, &id, &NewPin { tier, until_ms: ms(until), reason })
+        let pin = NewPin { tier, until_ms: ms(until), reason };
+        approvals::ask(services, context, &TierPin { account: id.into_inner(), pin })
     };
-    reply::changed(change.run(work).await?, AccountAnswer::from)
+    asked(change.run(work).await?, |done| reply::changed(done, AccountAnswer::from))
 }
 
 /// Unpin the tier of an account

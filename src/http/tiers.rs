@@ -1,5 +1,6 @@
 //! The tiers of the active revision, with every quota; and changing one quota.
 
+use super::approvals::{ApprovalAnswer, asked};
 use super::change::{Change, ChangeQuery, IfMatch};
 use super::policies::PublishedAnswer;
 use super::problem::Problem;
@@ -9,8 +10,8 @@ use crate::domain::account::LimitKey;
 use crate::domain::ids::{Currency, PolicyId};
 use crate::domain::policy::{Group, Limit, Policy, ReachedBy, Rule, Titles};
 use crate::domain::quantity::Quota;
-use crate::services::tiers::{self, NewTierQuota};
-use crate::services::{Error, policies};
+use crate::services::tiers::NewTierQuota;
+use crate::services::{Error, approvals, policies};
 use actix_web::web::Path;
 use actix_web::{HttpResponse, get, put};
 use serde::{Deserialize, Serialize};
@@ -194,6 +195,7 @@ pub(crate) async fn list(reading: Read) -> Result<HttpResponse, Problem> {
     request_body = TierQuotaRequest,
     responses(
         (status = 200, description = "Published and active", body = PublishedAnswer, headers(("ETag" = String))),
+        (status = 202, description = "Waits for a second operator", body = ApprovalAnswer, headers(("ETag" = String), ("Location" = String))),
         (status = 409, description = "`unchanged`: the quota is that already"),
     ),
 )]
@@ -205,7 +207,7 @@ pub(crate) async fn set_quota(
     let (tier, group, limit) = path.into_inner();
     let key = LimitKey { group, limit };
     let work = |services: &_, context: &_, TierQuotaRequest { quota, reason }| {
-        tiers::set_quota(services, context, &NewTierQuota { tier, key, quota, reason: reason.unwrap_or_default() })
+        approvals::ask(services, context, &NewTierQuota { tier, key, quota, reason: reason.unwrap_or_default() })
     };
-    reply::changed(change.run(work).await?, PublishedAnswer::from)
+    asked(change.run(work).await?, |done| reply::changed(done, PublishedAnswer::from))
 }

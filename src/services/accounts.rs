@@ -5,7 +5,7 @@ use super::commit::{Change, Deed, Plan};
 use super::records::{AccountRecord, Act, Role};
 use super::stored::{self, Stored};
 use super::tier::TierView;
-use super::{Context, Done, Error, Internal, Page, Paging, Services, keys};
+use super::{Context, Done, Error, Internal, Page, Paging, Services, ceilings, keys};
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::engine::{AccountsFull, Place};
 use crate::store::{Key, Table};
@@ -142,6 +142,9 @@ pub fn patch(
             }
         }
         checks.done()?;
+        if let Some(tier) = &patch.tier {
+            ceilings::check_floor(services, context, Some(id), tier.as_ref())?;
+        }
         Ok(after)
     })
 }
@@ -180,6 +183,7 @@ impl Services {
         past.check(&mut checks, context.now);
         checks.done()?;
         self.must_be_free(&new.id)?;
+        ceilings::check_floor(self, context, None, new.tier.as_ref())?;
         let record = AccountRecord {
             created_at_ms: past.created_at_ms.unwrap_or(context.now),
             name: new.name.clone(),

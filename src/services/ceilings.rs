@@ -8,7 +8,7 @@ use crate::domain::quantity::{MAX_AMOUNT, Quota};
 
 /// Of a reviewer for whom nothing else was said: twice the tier's quota.
 pub const USUAL_CEILING_PERCENT: u32 = 200;
-/// The least that a ceiling can be: the tier's quota itself.
+/// The least that a ceiling can be, the tier's quota itself: of those who raise nothing.
 pub const MIN_CEILING_PERCENT: u32 = 100;
 pub const MAX_CEILING_PERCENT: u32 = 1_000_000;
 
@@ -57,6 +57,34 @@ pub(super) fn check_tier(
         }
     }
     Ok(())
+}
+
+/// Errors: a floor of `tier` would be more than the account has without a pin, and whoever has a ceiling, or would have
+/// to wait for a second operator, cannot give that for good. None: the policy's default tier.
+pub(super) fn check_floor(
+    services: &Services,
+    context: &Context,
+    account: Option<&AccountId>,
+    tier: Option<&PolicyId>,
+) -> Result<(), Error> {
+    let alone = context.ceiling_percent.is_none() && !services.four_eyes.overrides;
+    if alone || context.owns_machine() {
+        return Ok(());
+    }
+    let policy = &services.engine.snapshot().policy;
+    let own = match account {
+        Some(account) => own_tier(services, policy, account, context.now)?,
+        None => policy.default_tier,
+    };
+    let floor = tier.and_then(|tier| policy.tier_index(tier.as_str())).unwrap_or(policy.default_tier);
+    if floor <= own {
+        return Ok(());
+    }
+    let tier = policy.tiers[floor].id.as_str();
+    let detail = format!(
+        "a floor of `{tier}` is more than the account has, and stays for good: pin the tier instead, or have somebody do it who may"
+    );
+    Err(Error::AboveCeiling { detail })
 }
 
 /// The rank of the tier that the account has without a pin.

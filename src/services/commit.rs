@@ -71,6 +71,11 @@ impl Change {
         Ok(self)
     }
 
+    /// What it is about before all else.
+    pub fn first_subject(&self) -> &str {
+        self.subject.first().map_or("", String::as_str)
+    }
+
     /// Whether nothing would be written.
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty()
@@ -134,15 +139,20 @@ impl Services {
             if let Some(done) = self.recall(context)? {
                 return Ok(done);
             }
-            let (value, mut change) = match plan()? {
-                Plan::Unchanged { value, revision } => {
+            if let Some(approval) = &context.approval {
+                approval.must_be_open(self, context.now)?;
+            }
+            let (value, change) = match plan()? {
+                Plan::Unchanged { value, revision } if context.approval.is_none() => {
                     return Ok(Done { value, revision: Some(revision), replayed: false });
                 }
-                Plan::Change { value, change } => (value, change),
+                Plan::Unchanged { value, .. } => (value, None),
+                Plan::Change { value, change } => (value, Some(change)),
             };
             if context.validate_only {
                 return Ok(Done { value, revision: None, replayed: false });
             }
+            let mut change = under_approval(context, change)?;
             let _place = change.place.take();
             match self.store.commit(change.for_store(context, &value)?).wait() {
                 Ok(Outcome::Committed(committed)) => {
@@ -156,13 +166,22 @@ impl Services {
         Err(Error::Busy)
     }
 
-    fn recall<T: DeserializeOwned>(&self, context: &Context) -> Result<Option<Done<T>>, Error> {
+    pub(super) fn recall<T: DeserializeOwned>(&self, context: &Context) -> Result<Option<Done<T>>, Error> {
         let Some(request) = context.idempotency.as_ref().filter(|_| !context.validate_only) else { return Ok(None) };
         match self.store.recall(&request.key, context.now)? {
             None => Ok(None),
             Some(answer) if answer.fingerprint != request.fingerprint => Err(Error::IdempotencyMismatch),
             Some(answer) => replay(answer).map(Some),
         }
+    }
+}
+
+/// A change with the end of the approval that it is done under.
+fn under_approval(context: &Context, change: Option<Change>) -> Result<Change, Error> {
+    match (&context.approval, change) {
+        (None, Some(change)) => Ok(change),
+        (None, None) => Err(Internal::Change("nothing is to be written").into()),
+        (Some(approval), change) => approval.close(change.unwrap_or_else(|| approval.alone()), context),
     }
 }
 

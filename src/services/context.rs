@@ -1,6 +1,8 @@
 //! Who asks, when, and on what condition; and what they get back.
 
+use super::approvals::Approval;
 use super::{ActorKind, Error, Origin, Services};
+use std::sync::Arc;
 
 /// The actor where whoever owns the machine acts: by a command, or by the control socket.
 pub const CONSOLE: &str = "console";
@@ -20,6 +22,8 @@ pub struct Context {
     pub validate_only: bool,
     /// How far above the tier's quota the actor may go, in percent of it; None: as far as anybody.
     pub ceiling_percent: Option<u32>,
+    /// What it is done under, where it took a second operator.
+    pub approval: Option<Arc<Approval>>,
 }
 
 /// Revisions that the caller has seen.
@@ -55,6 +59,14 @@ pub struct Done<T> {
     pub replayed: bool,
 }
 
+impl<T> Done<T> {
+    /// The same with another value.
+    #[must_use]
+    pub fn with<U>(self, value: U) -> Done<U> {
+        Done { value, revision: self.revision, replayed: self.replayed }
+    }
+}
+
 /// The actor of whoever has the setup token.
 pub const SETUP: &str = "setup";
 
@@ -80,7 +92,13 @@ impl Context {
             idempotency: None,
             validate_only: false,
             ceiling_percent: None,
+            approval: None,
         }
+    }
+
+    /// Whether it is whoever could change the settings too.
+    pub(super) fn owns_machine(&self) -> bool {
+        matches!(self.actor_kind, ActorKind::Console | ActorKind::System)
     }
 
     /// Errors: no revision was named, or only others than `current`.

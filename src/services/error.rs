@@ -24,6 +24,9 @@ pub enum Error {
     RaiseRequestOpen { id: String, key: String },
     #[error(transparent)]
     NotRaisable(Box<NotRaisable>),
+    /// Neither role nor ceiling would change it: somebody else has to, or another way.
+    #[error("{detail}")]
+    Forbidden { detail: String },
     #[error("say with If-Match which revision of it is to be changed")]
     PreconditionRequired,
     #[error("it was changed since the revision named")]

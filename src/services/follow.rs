@@ -134,6 +134,7 @@ impl Touched {
                 | Table::Evidence
                 | Table::Secrets
                 | Table::Due
+                | Table::Approvals
                 | Table::Idempotency => {}
             }
         }

@@ -17,6 +17,7 @@ const RAISE_PENDING: &str = "raise_pending";
 const RAISE_LAST: &str = "raise_last";
 const RAISES_OF: &str = "raises_of";
 const KEY_USED: &str = "key_used";
+const OPEN_APPROVALS: &str = "open_approvals";
 const BILLING_SOURCE: &str = "billing_source";
 const HEAD: &str = "head";
 const DOCUMENT: &str = "document";
@@ -55,6 +56,21 @@ pub(super) fn live_override(main: &AccountId, id: &str) -> Key {
 
 pub(super) fn live_overrides_of(main: &AccountId) -> Key {
     Key::build().text(LIVE_OVERRIDES).text(main.as_str()).finish()
+}
+
+/// In `index`: a row for each approval that waits, or has waited until it was over.
+pub(super) fn open_approval(id: &str) -> Key {
+    Key::build().text(OPEN_APPROVALS).text(id).finish()
+}
+
+pub(super) fn open_approvals() -> Key {
+    Key::text(OPEN_APPROVALS)
+}
+
+pub(super) fn open_approval_in(row: &Key) -> Option<String> {
+    let mut parts = row.read();
+    parts.text()?;
+    parts.text()
 }
 
 pub(super) fn live_overrides() -> Key {

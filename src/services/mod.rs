@@ -12,6 +12,7 @@
 
 pub mod accounts;
 pub mod api_keys;
+pub mod approvals;
 pub mod audit;
 pub mod billing_sources;
 pub mod boot;
@@ -52,6 +53,7 @@ pub use error::{Error, FieldError, Internal, NotRaisable};
 pub use follow::{Follower, Following, follow, follow_with};
 pub use stored::Stored;
 
+use crate::domain::four_eyes::FourEyes;
 use crate::engine::Engine;
 use crate::ids::Ids;
 use crate::store::AdminStore;
@@ -75,6 +77,8 @@ pub const MAX_API_KEYS: usize = 10_000;
 pub const MAX_OPERATORS: usize = 1_000;
 /// Of one operator: a login beyond ends the oldest.
 pub const MAX_SESSIONS: usize = 20;
+/// That wait at once.
+pub const MAX_OPEN_APPROVALS: usize = 100;
 /// Of one billing source.
 pub const MAX_SECRETS: usize = 2;
 /// Names and reasons, in characters.
@@ -95,6 +99,7 @@ pub struct Services {
     keyring: Arc<Keyring>,
     history: Option<Arc<History>>,
     board: Arc<Board>,
+    four_eyes: FourEyes,
 }
 
 impl Services {
@@ -110,6 +115,7 @@ impl Services {
             keyring: Arc::default(),
             history: None,
             board: Arc::default(),
+            four_eyes: FourEyes::default(),
         }
     }
 
@@ -141,6 +147,12 @@ impl Services {
     #[must_use]
     pub fn board(&self) -> &Arc<Board> {
         &self.board
+    }
+
+    /// With what takes two operators; without it nothing does.
+    #[must_use]
+    pub fn with_four_eyes(self, four_eyes: FourEyes) -> Self {
+        Self { four_eyes, ..self }
     }
 
     /// The keys that requests are checked against.

@@ -15,14 +15,15 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// A policy document as it was sent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Source {
     Json(Value),
     /// YAML, or JSON as text.
     Text(String),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewRevision {
     pub source: Source,
     /// May be empty.
@@ -31,7 +32,8 @@ pub struct NewRevision {
 }
 
 /// What the warnings of a document do to its publish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Warnings {
     Told,
     Refused,

@@ -28,7 +28,7 @@ pub struct TierView {
 }
 
 /// A tier to set over everything else.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewPin {
     pub tier: PolicyId,
     /// None: until it is taken off.

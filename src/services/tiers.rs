@@ -6,11 +6,13 @@ use super::{Context, Done, Error, Services};
 use crate::domain::account::LimitKey;
 use crate::domain::ids::PolicyId;
 use crate::domain::quantity::Quota;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewTierQuota {
     pub tier: PolicyId,
+    #[serde(flatten)]
     pub key: LimitKey,
     pub quota: Quota,
     /// May be empty.

@@ -47,6 +47,7 @@ tables! {
     Due = 18, "due";
     Index = 19, "index";
     Idempotency = 20, "idempotency";
+    Approvals = 21, "approvals";
     Evidence = 22, "evidence";
 }
 

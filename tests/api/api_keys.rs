@@ -151,6 +151,11 @@ fn no_operation_is_for_those_without_a_credential_or_with_too_little() {
         let authorization = format!("Bearer {secret}");
         let judge = |operation: &Value, at: &str, reply: &Reply| {
             let Some(needed) = operation["x-required"]["scopes"].as_array() else { return 0 };
+            if needed.is_empty() {
+                reply.problem(403, "forbidden");
+                assert!(reply.json["detail"].as_str().unwrap().contains("people who log in"), "{at}: {}", reply.text);
+                return 0;
+            }
             if scope == "admin" || needed.contains(&json!(scope)) {
                 assert!(!matches!(reply.status, 401 | 403 | 500), "{scope} {at}: {}", reply.text);
                 return 1;

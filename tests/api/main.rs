@@ -4,6 +4,7 @@ mod control;
 #[path = "../support/forge.rs"]
 mod forge;
 mod money;
+mod people;
 mod signing;
 mod support;
 #[path = "../support/tls_client.rs"]
@@ -11,6 +12,7 @@ mod tls_client;
 
 mod accounts;
 mod api_keys;
+mod approvals;
 mod audit;
 mod audit_chain;
 mod bad_input;

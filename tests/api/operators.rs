@@ -1,59 +1,12 @@
 //! Operators: from the first owner to the last, and what their roles allow.
 
-use crate::control::{Control, JSON};
+use crate::control::Control;
 use crate::documents::operations;
+use crate::people::{As, PASSWORD, PATH, login, owner, try_login};
 use crate::support::{Reply, Server};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
-
-const PATH: &str = "/v1/operators";
-const PASSWORD: &str = "correct horse battery";
-
-/// A client with the token of a login.
-struct As<'s>(&'s Server, String);
-
-impl As<'_> {
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
-        let authorization = format!("Bearer {}", self.1);
-        let all = [&[JSON, ("authorization", &*authorization)], headers].concat();
-        self.0.send(method, path, &all, body)
-    }
-
-    fn get(&self, path: &str) -> Reply {
-        self.send("GET", path, &[], "")
-    }
-
-    fn post(&self, path: &str, body: Value) -> Reply {
-        self.send("POST", path, &[], &body.to_string())
-    }
-
-    fn change(&self, method: &str, path: &str, body: Value) -> Reply {
-        self.send(method, path, &[("if-match", "*")], &body.to_string())
-    }
-
-    fn make(&self, name: &str, role: &str) {
-        self.post(PATH, json!({"name": name, "role": role, "password": PASSWORD})).is(201);
-    }
-}
-
-fn try_login(server: &Server, name: &str, password: &str) -> Reply {
-    server.post("/v1/sessions", &json!({"name": name, "password": password}))
-}
-
-fn login<'s>(server: &'s Server, name: &str) -> As<'s> {
-    let token = try_login(server, name, PASSWORD).is(200).json["token"].as_str().unwrap().to_owned();
-    assert!(token.starts_with("qs_") && token.len() == 37, "{token}");
-    As(server, token)
-}
-
-/// The first operator, logged in.
-fn owner(server: &Server) -> As<'_> {
-    let alice = json!({"name": "alice", "role": "owner", "password": PASSWORD});
-    let made = if server.is_bare() { server.set_up(PATH, &alice) } else { server.post(PATH, &alice) };
-    made.is(201);
-    login(server, "alice")
-}
 
 #[test]
 fn the_setup_token_makes_the_first_owner_who_logs_in() {
@@ -315,6 +268,29 @@ fn a_reviewer_raises_quotas_up_to_the_ceiling() {
         alice.change("PATCH", &format!("{PATH}/rita"), json!({"role": "owner"})).is(200).json.get("ceiling_percent"),
         None
     );
+}
+
+#[test]
+fn a_floor_is_no_way_around_a_ceiling() {
+    let server = Server::bare();
+    let alice = owner(&server);
+    alice.make("rita", "reviewer");
+    alice.make("sam", "support");
+    let new = |id: &str, tier: &str| json!({"id": id, "tier": tier});
+    let (rita, sam) = (login(&server, "rita"), login(&server, "sam"));
+
+    for by in [&rita, &sam] {
+        by.post("/v1/accounts", new("high", "paid")).refused(403, "above_ceiling");
+        by.post("/v1/accounts", new("low", "free")).is(if by.1 == rita.1 { 201 } else { 409 });
+        let raised = by.change("PATCH", "/v1/accounts/low", json!({"tier": "paid"}));
+        assert!(raised.refused(403, "above_ceiling").text.contains("floor"));
+        by.change("PATCH", "/v1/accounts/low", json!({"name": "Low"})).is(200);
+    }
+    alice.change("PATCH", "/v1/accounts/low", json!({"tier": "paid"})).is(200);
+    assert_eq!(sam.get("/v1/accounts/low").json["tier"]["effective"], "paid");
+    sam.change("PATCH", "/v1/accounts/low", json!({"tier": "paid", "name": "Paid"})).is(200);
+    sam.change("PATCH", "/v1/accounts/low", json!({"tier": null})).is(200);
+    sam.change("PATCH", "/v1/accounts/low", json!({"tier": "paid"})).refused(403, "above_ceiling");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub struct Server {
     /// What the start printed to make the first credential with.
     pub setup: Option<String>,
     /// Goes with every request that has no credential of its own.
-    key: Option<String>,
+    pub key: Option<String>,
 }
 
 /// An answer, read in full.

@@ -142,6 +142,7 @@ impl Plane {
             idempotency: None,
             validate_only: false,
             ceiling_percent: None,
+            approval: None,
         }
     }
 

@@ -194,6 +194,10 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 }
 
 fn lacking(key: &ApiKey, needed: &[Scope]) -> Problem {
+    if needed.is_empty() {
+        let detail = format!("this is for people who log in; `{}` is a key", key.id);
+        return Problem::new(Code::Forbidden, detail);
+    }
     let named = |scopes: &[Scope]| scopes.iter().map(|scope| format!("`{}`", scope.as_str())).collect::<Vec<_>>();
     let (needed, has) = (named(needed).join(" or "), named(key.scopes()).join(", "));
     Problem::new(Code::Forbidden, format!("this needs the scope {needed}; the key `{}` has {has}", key.id))

@@ -14,7 +14,7 @@ use utoipa::openapi::path::PathItem;
 pub(crate) enum Access {
     /// No credential.
     Open,
-    /// A key with any of the scopes, or an operator whose role may.
+    /// A key with any of the scopes, or an operator whose role may. No scopes: it is not for keys.
     Needs(&'static [Scope], Reach, Action),
 }
 
@@ -48,6 +48,7 @@ const SOURCES: Access = admin(Action::Money);
 const CREDENTIALS: Access = admin(Action::Credentials);
 const GRANT: Access = admin(Action::Grant);
 const OWN: Access = Access::Needs(&Scope::ALL, Reach::Common, Action::Own);
+const APPROVE: Access = Access::Needs(&[], Reach::All, Action::Approve);
 const READ_ALL: Access = Access::Needs(&[Scope::Read], Reach::All, Action::Read);
 const READ_COMMON: Access = Access::Needs(&[Scope::Read], Reach::Common, Action::Read);
 const READ_ACCOUNT: Access = Access::Needs(&[Scope::Read], Reach::Account, Action::Read);
@@ -107,6 +108,10 @@ const OPERATIONS: &[(&str, Access)] = &[
     ("removeBillingSecret", SOURCES),
     ("disableBillingSource", SOURCES),
     ("enableBillingSource", SOURCES),
+    ("listApprovals", READ_ALL),
+    ("getApproval", READ_ALL),
+    ("approve", APPROVE),
+    ("reject", APPROVE),
     ("createOverride", OVERRIDES),
     ("listOverrides", READ_ALL),
     ("getOverride", READ_ALL),

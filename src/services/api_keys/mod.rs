@@ -60,6 +60,11 @@ pub fn create(services: &Services, context: &Context, new: &NewKey) -> Result<Do
     services.change(context, || {
         context.setup_once(services)?;
         let made = services.keys_made()?;
+        if new.scopes.contains(&Scope::Admin) && services.four_eyes.roles && !context.owns_machine() {
+            let detail = "roles take two operators here, and this key would have all rights alone: on the server's machine \
+                it is `quotagate key create --scope admin`";
+            return Err(Error::Forbidden { detail: detail.to_owned() });
+        }
         check(context, new, made == 0 && services.operators()? == 0)?;
         if let Some(account) = &new.account {
             services.main_record(account)?;

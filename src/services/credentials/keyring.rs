@@ -29,10 +29,10 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
-    /// Whether it may do what any of `needed` allows.
+    /// Whether it may do what any of `needed` allows; nothing needed is that it is not for keys.
     #[must_use]
     pub fn has_any(&self, needed: &[Scope]) -> bool {
-        self.scopes.iter().any(|scope| *scope == Scope::Admin || needed.contains(scope))
+        !needed.is_empty() && self.scopes.iter().any(|scope| *scope == Scope::Admin || needed.contains(scope))
     }
 
     #[must_use]
@@ -182,6 +182,13 @@ impl Keyring {
     #[must_use]
     pub fn ceiling_percent(&self, name: &OperatorName) -> Option<u32> {
         self.0.load().operators.get(name).and_then(|(_, ceiling)| *ceiling)
+    }
+
+    /// None: there is no such operator.
+    #[must_use]
+    pub fn role(&self, name: &str) -> Option<Role> {
+        let name = OperatorName::parse(name).ok()?;
+        self.0.load().operators.get(&name).map(|(role, _)| *role)
     }
 
     #[must_use]

@@ -42,7 +42,12 @@ pub struct OperatorRecord {
 impl OperatorRecord {
     /// How far above a tier's quota the operator may go; None: as far as anybody.
     fn ceiling(&self) -> Option<u32> {
-        (self.role == Role::Reviewer).then(|| self.ceiling_percent.unwrap_or(USUAL_CEILING_PERCENT))
+        match self.role {
+            Role::Reviewer => Some(self.ceiling_percent.unwrap_or(USUAL_CEILING_PERCENT)),
+            Role::Owner => None,
+            // They raise nothing.
+            Role::Viewer | Role::Support | Role::Publisher => Some(MIN_CEILING_PERCENT),
+        }
     }
 }
 
@@ -61,7 +66,8 @@ pub struct OperatorView {
 impl OperatorView {
     fn of(name: &OperatorName, record: &OperatorRecord) -> Self {
         let OperatorRecord { role, created_at_ms, password_at_ms, .. } = *record;
-        let (by, ceiling_percent) = (record.by.clone(), record.ceiling());
+        let ceiling_percent = record.ceiling().filter(|_| record.role == Role::Reviewer);
+        let by = record.by.clone();
         Self { name: name.clone(), role, created_at_ms, by, password_at_ms, ceiling_percent }
     }
 }
@@ -102,6 +108,7 @@ pub fn create(
 ) -> Result<Done<OperatorView>, Error> {
     let role = *role;
     check_ceiling(role, *ceiling_percent)?;
+    services.may_make_with(context, role)?;
     let (hashed, context) = (hashed(services, password)?, &unrepeated(context));
     let _turn = services.turns.wait(Table::Operators, &Key::empty());
     services.change(context, || {
@@ -128,7 +135,7 @@ pub fn create(
         };
         let change = Change::new("operator.create", subject(name))
             .detail("role", role)?
-            .detail("ceiling_percent", record.ceiling())?
+            .detail("ceiling_percent", OperatorView::of(name, &record).ceiling_percent)?
             .expect(Table::Operators, key(name), None)
             .put(Table::Operators, key(name), &record)?;
         Ok(Plan::Change { value: OperatorView::of(name, &record), change })
@@ -287,13 +294,23 @@ fn name_in(key: &Key) -> Result<OperatorName, Error> {
     })
 }
 
-fn subject(name: &OperatorName) -> String {
+pub(super) fn subject(name: &OperatorName) -> String {
     format!("operator:{name}")
 }
 
 impl Services {
     fn operator(&self, name: &OperatorName) -> Result<Option<Stored<OperatorRecord>>, Error> {
         stored::read(&*self.store, Table::Operators, &key(name))
+    }
+
+    /// Errors: roles take two operators, and nobody could approve one that is there at once.
+    fn may_make_with(&self, context: &Context, role: Role) -> Result<(), Error> {
+        if role == Role::Viewer || !self.four_eyes.roles || context.owns_machine() {
+            return Ok(());
+        }
+        let detail =
+            "a role takes two operators here: make a `viewer`, then ask for the role with `PATCH /v1/operators/{name}`";
+        Err(Error::Forbidden { detail: detail.to_owned() })
     }
 
     /// How many there are.

@@ -28,6 +28,8 @@ pub enum Action {
     /// The reviewer's part of them.
     Answer,
     Policies,
+    /// Of what others asked for; the role must suffice for that too.
+    Approve,
     Money,
     Credentials,
     /// Making the ones that may do the rest; the setup token may too.
@@ -63,13 +65,14 @@ impl Role {
             Action::Clamps => !matches!(self, Self::Viewer),
             Action::Overrides | Action::Answer => matches!(self, Self::Reviewer | Self::Owner),
             Action::Policies => matches!(self, Self::Publisher | Self::Owner),
+            Action::Approve => matches!(self, Self::Reviewer | Self::Publisher | Self::Owner),
             Action::Money | Action::Credentials | Action::Grant => matches!(self, Self::Owner),
         }
     }
 }
 
 impl Action {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Own,
         Self::Read,
         Self::Decide,
@@ -79,6 +82,7 @@ impl Action {
         Self::Ask,
         Self::Answer,
         Self::Policies,
+        Self::Approve,
         Self::Money,
         Self::Credentials,
         Self::Grant,
@@ -96,6 +100,7 @@ impl Action {
             Self::Ask => "file raise requests for customers, reply, accept, decline and withdraw in their name",
             Self::Answer => "take up, ask back, offer, approve and deny raise requests of others; their notes",
             Self::Policies => "publish and activate policies, change a tier's quota",
+            Self::Approve => "approve or reject what another asked for, where one may do it oneself",
             Self::Money => "record payments, manage billing sources",
             Self::Credentials => "see, change and revoke operators and API keys; the security log",
             Self::Grant => "make operators and API keys",

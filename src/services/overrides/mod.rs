@@ -19,9 +19,10 @@ use crate::store::{Key, Table};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewOverride {
     pub account: AccountId,
+    #[serde(flatten)]
     pub key: LimitKey,
     pub quota: Quota,
     /// None, or a time that has come: at once.
