@@ -9,6 +9,8 @@ pub mod app;
 #[cfg(feature = "server")]
 pub mod calendar;
 #[cfg(feature = "server")]
+mod charts;
+#[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod clock;

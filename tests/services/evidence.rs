@@ -10,7 +10,7 @@ use quotagate::engine::Options;
 use quotagate::ids::Ids;
 use quotagate::services::Services;
 use quotagate::services::evidence::{
-    self, EarlierLimit, EarlierRequest, Evidence, HistoryState, HourOfUsage, PeakMinute, Snapshot, Usage,
+    self, EarlierLimit, EarlierRequest, Evidence, HistoryState, HourOfUsage, Page, PeakMinute, Snapshot, Usage, page,
 };
 use quotagate::services::overrides::{self, NewOverride};
 use quotagate::services::payments::{self, NewPayment};
@@ -278,4 +278,44 @@ fn evidence_of_what_is_not_there_is_refused() {
     assert_eq!(ask("nobody", "text.m2", "rpm"), "no account");
     assert_eq!(ask("acme", "video", "rpm"), "no group");
     assert_eq!(ask("acme", "text.m2", "conn"), "no limit");
+}
+
+#[test]
+fn the_page_shows_the_newest_with_its_plots_and_lets_no_markup_through() {
+    let mut plane = plane();
+    traffic(&mut plane, &mut StdRng::seed_from_u64(7));
+    let hostile = "<script>alert(1)</script>\"' &";
+    let mut evidence = take(&plane, &["rpm", "tpm"]);
+    evidence.limits[0].sources[0].origin = hostile.to_owned();
+    evidence.earlier.push(EarlierRequest {
+        id: hostile.to_owned(),
+        group: id("text.m2"),
+        state: State::PartiallyApproved,
+        filed_at_ms: START,
+        closed_at_ms: Some(START + DAY),
+        limits: vec![EarlierLimit { limit: id("rpm"), wanted: units(900), granted: Some(units(500)) }],
+        reason: Some(hostile.to_owned()),
+    });
+    let first = take(&plane, &["rpm"]).freeze();
+    let mut changed = evidence.freeze();
+    let wanted = [(id("rpm"), units(900))];
+
+    let of = |snapshots: &[Snapshot]| {
+        page(&Page { heading: hostile, snapshots, wanted: &wanted, words: &[("use case", hostile)] })
+    };
+    let shown = of(&[first.clone(), changed.clone()]);
+
+    assert!(!shown.contains("<script") && !shown.contains("<style>\n<"), "{shown}");
+    assert!(!shown.contains("src=") && !shown.contains("http:") && !shown.contains(" style="));
+    assert!(shown.contains(&format!("<style>{}</style>", evidence::STYLE)));
+    assert_eq!(shown.matches("<svg ").count(), 2, "use and denials of the one limit that was used");
+    assert_eq!(shown.matches("<details>").count(), 1);
+    assert!(shown.contains(&changed.hash) && shown.contains(&first.hash));
+    assert!(shown.contains("asked for <b>900</b> (300.00 times it)"));
+    assert!(!shown.contains("This is not what hashed"));
+    changed.evidence.account.refunds += 1;
+    assert!(of(&[changed]).contains("This is not what hashed"));
+    assert!(of(&[]).contains("No evidence was taken"));
+    let young = take(&self::plane(), &["rpm"]).freeze();
+    assert!(of(&[young]).contains("Nothing was used in these 28 days"));
 }

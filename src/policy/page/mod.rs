@@ -11,6 +11,8 @@ use super::grammar::{number_text, utc_offset_text};
 use crate::domain::policy::{Algorithm, Group, Limit, Policy, Rule, Tier, Titles, UnlistedResources};
 use crate::domain::quantity::Quota;
 use words::Words;
+#[cfg(feature = "server")]
+pub(crate) use words::money;
 pub use words::{Lang, UnknownLang};
 
 /// All texts of the page; numbers are already written for people.

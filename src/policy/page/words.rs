@@ -174,7 +174,7 @@ impl Words {
 }
 
 /// Minor units as the currency is written: `CNY 0.01`, `JPY 500`.
-fn money(minor: u64, currency: &Currency) -> String {
+pub(crate) fn money(minor: u64, currency: &Currency) -> String {
     let decimals = decimals(currency.as_str());
     let scale = 10_u64.pow(decimals);
     let whole = super::number_text(minor / scale);

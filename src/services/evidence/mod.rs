@@ -6,9 +6,11 @@
 //! INVARIANT: evidence is plain data. What was stored reads back as the same and hashes to the same: a field that is added
 //! later has a default and is left out where it has it.
 
+mod page;
 mod snapshot;
 mod take;
 
+pub use page::{Page, STYLE, page};
 pub use snapshot::Snapshot;
 pub use take::take;
 
