@@ -64,6 +64,8 @@ impl Words {
             algorithm: self.pick("算法", "Algorithm"),
             resources: self.pick("资源", "Resources"),
             source: self.pick("来源", "Source"),
+            pools: self.pick("容量池", "Pools"),
+            raise_rules: self.pick("自动答复提额申请", "Answers to raise requests"),
         }
     }
 

@@ -7,6 +7,7 @@
 //! later has a default and is left out where it has it.
 
 mod page;
+mod pools;
 mod snapshot;
 mod take;
 
@@ -211,17 +212,21 @@ pub struct EarlierLimit {
     pub granted: Option<Quota>,
 }
 
-/// How much of a pool is promised.
+/// How much of a pool is promised: by overrides in force or scheduled. What tiers give to everybody is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolShare {
     /// What the policy says there is, in the limit's unit and window.
     pub capacity: u64,
-    /// The sum of the quotas of the overrides, in force or scheduled, of every account for the limit.
+    /// The sum over all accounts of the highest quota that an override of each gives, now or later.
     pub promised: u64,
-    /// How many overrides that is.
-    pub overrides: u64,
+    /// How many accounts that is.
+    pub accounts: u64,
     /// How much of it is the account's own.
     pub own: u64,
+    /// Accounts whose override is `unlimited`, which is not in the sum.
+    pub unlimited: u64,
+    /// All overrides were counted; there may be more than are counted at once.
+    pub complete: bool,
 }
 
 impl Evidence {

@@ -25,11 +25,16 @@ pub(super) fn limit(out: &mut String, limit: &LimitEvidence, wanted: Option<Quot
     sources(out, limit);
     if let Some(pool) = &limit.pool {
         let (capacity, promised) = (number_text(pool.capacity), number_text(pool.promised));
-        let (count, own) = (number_text(pool.overrides), number_text(pool.own));
+        let (count, own) = (number_text(pool.accounts), number_text(pool.own));
+        let unlimited = match pool.unlimited {
+            0 => String::new(),
+            more => format!(" {} more have no limit.", number_text(more)),
+        };
+        let partial = if pool.complete { "" } else { " There are more overrides than were counted." };
         _ = writeln!(
             out,
-            "<p>Of a pool of <b>{capacity}</b>, <b>{promised}</b> is promised by {count} overrides, <b>{own}</b> of it to \
-             this account.</p>"
+            "<p>Of a pool of <b>{capacity}</b>, <b>{promised}</b> is promised to {count} accounts, <b>{own}</b> of it to this \
+             one.{unlimited}{partial}</p>"
         );
     }
 }
