@@ -35,6 +35,7 @@ pub mod operators;
 pub mod overrides;
 pub mod payments;
 pub mod policies;
+pub mod raise_rules;
 pub mod records;
 pub mod seal;
 mod stored;
