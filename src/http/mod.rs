@@ -43,6 +43,7 @@ mod policies;
 pub(crate) mod problem;
 mod query;
 mod reconcile;
+mod renewals;
 mod reply;
 mod request_id;
 mod reservations;

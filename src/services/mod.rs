@@ -37,6 +37,7 @@ pub mod payments;
 pub mod policies;
 pub mod raise_rules;
 pub mod records;
+pub mod renewals;
 pub mod seal;
 mod stored;
 

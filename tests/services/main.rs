@@ -13,6 +13,7 @@ mod overrides;
 mod payments;
 mod policies;
 mod rebuilt;
+mod renewals;
 mod room;
 mod strangers;
 mod tier;
