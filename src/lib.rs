@@ -11,6 +11,8 @@ pub mod calendar;
 #[cfg(feature = "server")]
 mod calendar_file;
 #[cfg(feature = "server")]
+mod charts;
+#[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod clock;

@@ -45,6 +45,7 @@ pub(crate) mod problem;
 mod query;
 mod raise_requests;
 mod reconcile;
+mod renewals;
 mod reply;
 mod request_id;
 mod reservations;

@@ -80,7 +80,7 @@ pub(super) fn control(routes: &mut ServiceConfig<'_>) {
         .service(raise_requests::submit)
         .service(raise_requests::list)
         .service(raise_requests::read)
-        .service(raise_requests::evidence)
+        .service(raise_requests::read_evidence)
         .service(raise_requests::refresh)
         .service(raise_requests::assign)
         .service(raise_requests::request_info)

@@ -184,6 +184,8 @@ fn no_policy() -> Policy {
         default_tier: 0,
         reservation_ttl_ms: 600_000,
         groups: Vec::new(),
+        pools: Vec::new(),
+        raise_rules: Vec::new(),
         canonical_json: "{}".to_owned(),
         content_hash: [0; 32],
     }

@@ -37,7 +37,9 @@ pub mod overrides;
 pub mod payments;
 pub mod policies;
 pub mod raise_requests;
+pub mod raise_rules;
 pub mod records;
+pub mod renewals;
 pub mod seal;
 mod stored;
 

@@ -468,6 +468,10 @@ fn evidence_is_taken_with_the_request_and_never_changed() {
     let second = customer.get(&path).is(200).json;
     assert_eq!((&second["number"], &second["complete"]), (&json!(2), &json!(false)));
     assert_eq!(house.login("rita").get(&format!("{path}?number=1")).is(200).json, first);
+    let page = customer.send("GET", &path, &[("accept", "text/html")], "").is(200);
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    assert!(page.text.contains("Nightly summaries") && page.text.contains("<svg"), "{}", page.text);
+    assert!(page.header("content-security-policy").contains("style-src 'sha256-"));
     customer.get(&format!("{path}?number=3")).refused(404, "not_found");
     customer.step(&id, "withdraw", json!({})).is(200);
     house.login("rita").step(&id, "evidence/refresh", json!({})).refused(409, "wrong_state");

@@ -10,7 +10,8 @@ use quotagate::engine::Options;
 use quotagate::ids::Ids;
 use quotagate::services::Services;
 use quotagate::services::evidence::{
-    self, EarlierLimit, EarlierRequest, Evidence, HistoryState, HourOfUsage, PeakMinute, Snapshot, Usage,
+    self, EarlierLimit, EarlierRequest, Evidence, HistoryState, HourOfUsage, Page, PeakMinute, PoolShare, Snapshot,
+    Usage, page,
 };
 use quotagate::services::overrides::{self, NewOverride};
 use quotagate::services::payments::{self, NewPayment};
@@ -278,4 +279,90 @@ fn evidence_of_what_is_not_there_is_refused() {
     assert_eq!(ask("nobody", "text.m2", "rpm"), "no account");
     assert_eq!(ask("acme", "video", "rpm"), "no group");
     assert_eq!(ask("acme", "text.m2", "conn"), "no limit");
+}
+
+#[test]
+fn the_page_shows_the_newest_with_its_plots_and_lets_no_markup_through() {
+    let mut plane = plane();
+    traffic(&mut plane, &mut StdRng::seed_from_u64(7));
+    let hostile = "<script>alert(1)</script>\"' &";
+    let mut evidence = take(&plane, &["rpm", "tpm"]);
+    evidence.limits[0].sources[0].origin = hostile.to_owned();
+    evidence.earlier.push(EarlierRequest {
+        id: hostile.to_owned(),
+        group: id("text.m2"),
+        state: State::PartiallyApproved,
+        filed_at_ms: START,
+        closed_at_ms: Some(START + DAY),
+        limits: vec![EarlierLimit { limit: id("rpm"), wanted: units(900), granted: Some(units(500)) }],
+        reason: Some(hostile.to_owned()),
+    });
+    let first = take(&plane, &["rpm"]).freeze();
+    let mut changed = evidence.freeze();
+    let wanted = [(id("rpm"), units(900))];
+
+    let of = |snapshots: &[Snapshot]| {
+        page(&Page { heading: hostile, snapshots, wanted: &wanted, words: &[("use case", hostile)] })
+    };
+    let shown = of(&[first.clone(), changed.clone()]);
+
+    assert!(!shown.contains("<script") && !shown.contains("<style>\n<"), "{shown}");
+    assert!(!shown.contains("src=") && !shown.contains("http:") && !shown.contains(" style="));
+    assert!(shown.contains(&format!("<style>{}</style>", evidence::STYLE)));
+    assert_eq!(shown.matches("<svg ").count(), 2, "use and denials of the one limit that was used");
+    assert_eq!(shown.matches("<details>").count(), 1);
+    assert!(shown.contains(&changed.hash) && shown.contains(&first.hash));
+    assert!(shown.contains("asked for <b>900</b> (300.00 times it)"));
+    assert!(!shown.contains("This is not what hashed"));
+    changed.evidence.account.refunds += 1;
+    assert!(of(&[changed]).contains("This is not what hashed"));
+    assert!(of(&[]).contains("No evidence was taken"));
+    let young = take(&self::plane(), &["rpm"]).freeze();
+    assert!(of(&[young]).contains("Nothing was used in these 28 days"));
+}
+
+#[test]
+fn a_pool_tells_what_overrides_promise_of_it_now_and_later() {
+    let mut plane = plane();
+    let pools = "pools:\n  - {group: text.m2, limit: rpm, capacity: 2000}\n";
+    plane.publish(&format!("{}{pools}", crate::harness::POLICY)).unwrap();
+    for name in ["beta", "gamma", "delta"] {
+        plane.create(name);
+    }
+    let promise = |plane: &Plane, of: &str, limit: &str, quota, from_day: Option<i64>, to_day: i64| {
+        let new = NewOverride {
+            account: account(of),
+            key: key("text.m2", limit),
+            quota,
+            starts_at_ms: from_day.map(|day| plane.now + day * DAY),
+            expires_at_ms: Some(plane.now + to_day * DAY),
+            permanent: false,
+            reason: "launch".to_owned(),
+        };
+        overrides::create(&plane.services, &plane.context(), &new).unwrap().value.id
+    };
+    promise(&plane, "acme", "rpm", units(100), None, 10);
+    // One follows the other, so the higher one counts.
+    promise(&plane, "acme", "rpm", units(150), Some(10), 20);
+    promise(&plane, "beta", "rpm", units(400), Some(5), 9);
+    promise(&plane, "beta", "tpm", units(1_000_000), None, 9);
+    let revoked = promise(&plane, "gamma", "rpm", units(800), None, 9);
+    overrides::revoke(&plane.services, &plane.context(), &revoked, "mistake").unwrap();
+    promise(&plane, "delta", "rpm", Quota::Blocked, None, 9);
+
+    let share = |plane: &Plane| {
+        let evidence = take(plane, &["rpm", "tpm"]);
+        assert_eq!(evidence.limits[1].pool, None);
+        evidence.limits[0].pool.unwrap()
+    };
+    let expected = PoolShare { capacity: 2_000, promised: 550, accounts: 2, own: 150, unlimited: 0, complete: true };
+    assert_eq!(share(&plane), expected);
+    promise(&plane, "gamma", "rpm", Quota::Unlimited, None, 9);
+    assert_eq!(share(&plane), PoolShare { unlimited: 1, ..expected });
+    plane.now += 9 * DAY;
+    assert_eq!(share(&plane), PoolShare { promised: 150, accounts: 1, ..expected });
+    // The overrides are dormant once the limit counts in another window.
+    let hourly = crate::harness::POLICY.replacen("window: 1m", "window: 1h", 1);
+    plane.publish(&format!("{hourly}{pools}")).unwrap();
+    assert_eq!(share(&plane), PoolShare { promised: 0, accounts: 0, own: 0, ..expected });
 }

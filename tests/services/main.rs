@@ -14,6 +14,7 @@ mod payments;
 mod policies;
 mod raise_requests;
 mod rebuilt;
+mod renewals;
 mod room;
 mod strangers;
 mod tier;

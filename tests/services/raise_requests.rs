@@ -1,11 +1,12 @@
 use crate::harness::{MINUTE, Plane, START, account, id, key, refused, units};
 use quotagate::domain::account::LimitKey;
+use quotagate::domain::four_eyes::FourEyes;
 use quotagate::domain::quantity::Quota;
 use quotagate::domain::raise_request::{Side, State, Step};
 use quotagate::services::overrides::{self, NewOverride, OverrideState};
 use quotagate::services::raise_requests::{
     self as requests, Approval, Asked, Denial, DenyReason, DueAt, Grant, Handling, MAX_MESSAGE, MAX_OPEN_OF_ACCOUNT,
-    MAX_STEPS, NewRequest, Offer, Party, RequestFilter, RequestView, Sees,
+    MAX_SNAPSHOTS, MAX_STEPS, NewRequest, Offer, Party, RequestFilter, RequestView, Sees,
 };
 use quotagate::services::{ActorKind, Context, Done, Error, Paging};
 use std::sync::Barrier;
@@ -442,6 +443,25 @@ fn nobody_decides_their_own_request_or_goes_above_their_ceiling() {
 }
 
 #[test]
+fn where_overrides_take_two_operators_a_high_raise_takes_one_who_files_and_another_who_approves() {
+    let mut plane = plane();
+    plane.services = plane.services.with_four_eyes(FourEyes { overrides: true, ..FourEyes::default() });
+    let on = On(&plane, filed(&plane, 40));
+    on.assign();
+    assert_eq!(refused(on.approve(vec![of("rpm", 7)])), "above_ceiling");
+    assert_eq!(refused(on.offer(vec![of("rpm", 7)])), "above_ceiling");
+    on.withdraw().unwrap();
+    let sam = Context { actor: "sam".to_owned(), ..plane.context() };
+    let filed = requests::submit(&plane.services, &sam, &STAFF, &wanted(&[("rpm", units(40))])).unwrap().value;
+    let on = On(&plane, filed.id.into());
+    on.assign();
+
+    on.approve(vec![as_asked("rpm")]).unwrap();
+
+    assert_eq!(plane.allowed("acme", "MiniMax-M2", 99), 40);
+}
+
+#[test]
 fn approvals_and_denials_name_what_was_read() {
     let plane = plane();
     let on = On(&plane, filed(&plane, 40));
@@ -566,6 +586,34 @@ fn the_clock_counts_working_days_stands_while_the_customer_is_asked_and_says_whe
     plane.now += DAY;
     let timing = read(&plane, &filed.id).timing;
     assert_eq!((timing.worked_ms, timing.overdue), (None, false));
+}
+
+#[test]
+fn evidence_names_the_requests_before_and_a_refresh_adds_to_it() {
+    let mut plane = plane();
+    let first = filed(&plane, 40);
+    On(&plane, first.clone()).assign().deny().unwrap();
+    plane.now += DAY;
+    let id = filed(&plane, 30);
+    let read = |number| requests::evidence(&plane.services, &STAFF, (&id, number), plane.now).unwrap().value;
+    let before = read(None);
+    assert!(before.complete && before.snapshot.verify());
+    let earlier = &before.snapshot.evidence.earlier;
+    assert_eq!((earlier.len(), earlier[0].id.as_str(), earlier[0].state), (1, first.as_str(), State::Denied));
+    assert_eq!((earlier[0].reason.as_deref(), earlier[0].limits[0].granted), (Some("low_usage"), None));
+
+    for _ in 1..MAX_SNAPSHOTS {
+        On(&plane, id.clone()).staff(|on| requests::refresh_evidence(&plane.services, on)).unwrap();
+    }
+
+    assert_eq!(read(Some(1)), before);
+    assert_eq!(read(None).of.number as usize, MAX_SNAPSHOTS);
+    let one_more = On(&plane, id.clone()).staff(|on| requests::refresh_evidence(&plane.services, on));
+    assert_eq!(refused(one_more), "full: snapshots of evidence of one raise request");
+    let page = requests::evidence_page(&plane.services, &customer(), (&id, Some(2)), plane.now).unwrap();
+    assert_eq!(page.snapshots.len(), 2);
+    let gone = requests::evidence(&plane.services, &STAFF, (&id, Some(99)), plane.now);
+    assert_eq!(refused(gone), "no evidence of raise request");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Raise requests: file, read, answer. What who may do is in [`super::access`], what a customer sees in the services.
 
 mod bodies;
+mod evidence;
 mod steps;
 mod views;
 
+pub(crate) use evidence::read_evidence;
 pub(crate) use steps::{
     accept, approve, assign, counter_offer, decline, deny, note, refresh, reply, request_info, withdraw,
 };
@@ -11,7 +13,7 @@ pub(crate) use steps::{
 use super::access;
 use super::change::{Change, ChangeQuery, IdempotencyKey};
 use super::problem::Problem;
-use super::query::{List, Listed, PageQuery, Read, ReadWith};
+use super::query::{List, Listed, PageQuery, Read};
 use super::reply as answer;
 use super::state::State;
 use super::views::Item;
@@ -19,9 +21,9 @@ use crate::services::raise_requests::{self as requests, NewRequest, Party, Reque
 use actix_web::dev::Payload;
 use actix_web::web::{Data, Path};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, get, post};
-use bodies::{EvidenceQuery, RequestsQuery, SubmitRequest};
+use bodies::{RequestsQuery, SubmitRequest};
 use std::future::{Ready, ready};
-use views::{EvidenceAnswer, RequestAnswer};
+use views::RequestAnswer;
 
 /// Who asks, as raise requests see it.
 pub(crate) struct Asker {
@@ -119,27 +121,4 @@ pub(crate) async fn list(
 pub(crate) async fn read(asker: Asker, reading: Read, id: Path<String>) -> Result<HttpResponse, Problem> {
     let view = reading.run(move |services, now| requests::get(services, &asker.party, &id, now)).await?;
     answer::record(&RequestAnswer::from(view.value), view.revision)
-}
-
-/// Read the evidence of a raise request
-///
-/// What the server knew of the account when it was filed, or when it was taken anew; frozen, with its hash.
-#[utoipa::path(
-    operation_id = "getRaiseRequestEvidence",
-    tag = "raise requests",
-    params(
-        ("id" = String, Path, description = "The raise request", example = "rr_01kg8y2v0031gwr3b99bwpg6k4"),
-        EvidenceQuery,
-    ),
-    responses((status = 200, description = "The snapshot", body = EvidenceAnswer, headers(("ETag" = String)))),
-)]
-#[get("/v1/raise-requests/{id}/evidence")]
-pub(crate) async fn evidence(
-    asker: Asker,
-    ReadWith { query, read: reading }: ReadWith<EvidenceQuery>,
-    id: Path<String>,
-) -> Result<HttpResponse, Problem> {
-    let work = move |services: &_, now| requests::evidence(services, &asker.party, (&id, query.number), now);
-    let view = reading.run(work).await?;
-    answer::record(&EvidenceAnswer::from(view.value), view.revision)
 }

@@ -6,9 +6,12 @@
 //! INVARIANT: evidence is plain data. What was stored reads back as the same and hashes to the same: a field that is added
 //! later has a default and is left out where it has it.
 
+mod page;
+mod pools;
 mod snapshot;
 mod take;
 
+pub use page::{Page, STYLE, page};
 pub use snapshot::Snapshot;
 pub use take::take;
 
@@ -209,17 +212,21 @@ pub struct EarlierLimit {
     pub granted: Option<Quota>,
 }
 
-/// How much of a pool is promised.
+/// How much of a pool is promised: by overrides in force or scheduled. What tiers give to everybody is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolShare {
     /// What the policy says there is, in the limit's unit and window.
     pub capacity: u64,
-    /// The sum of the quotas of the overrides, in force or scheduled, of every account for the limit.
+    /// The sum over all accounts of the highest quota that an override of each gives, now or later.
     pub promised: u64,
-    /// How many overrides that is.
-    pub overrides: u64,
+    /// How many accounts that is.
+    pub accounts: u64,
     /// How much of it is the account's own.
     pub own: u64,
+    /// Accounts whose override is `unlimited`, which is not in the sum.
+    pub unlimited: u64,
+    /// All overrides were counted; there may be more than are counted at once.
+    pub complete: bool,
 }
 
 impl Evidence {

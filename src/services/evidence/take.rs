@@ -1,5 +1,6 @@
 //! Taking evidence: from the history, the engine's explanation and the ledger.
 
+use super::pools;
 use super::{
     AccountFacts, DAY_MS, Evidence, HistoryState, HourOfUsage, LimitEvidence, PeakMinute, SPAN_DAYS, SourceOfQuota,
     Span, Usage, WeekOfUsage,
@@ -41,6 +42,7 @@ pub fn take(
             limit.usage = Some(usage(span, used));
         }
     }
+    pools::fill(services, &explained.main, (group, &mut found), now)?;
     let account = account_facts(services, &explained, now)?;
     let revision = explained.revision;
     Ok(Evidence {

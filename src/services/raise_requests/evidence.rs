@@ -31,6 +31,14 @@ fn key(id: &str, number: u32) -> Key {
     Key::build().text(id).u64(number.into()).finish()
 }
 
+/// Everything for a page about a request's evidence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EvidencePage {
+    pub request: RequestView,
+    /// The oldest first.
+    pub snapshots: Vec<Snapshot>,
+}
+
 /// The snapshot of a number, else the last.
 ///
 /// Errors: there is no such request, or snapshot.
@@ -44,15 +52,28 @@ pub fn evidence(
     let mut taken = record.evidence.into_iter().rev();
     let of = taken.find(|of| number.is_none_or(|number| of.number == number));
     let of = of.ok_or_else(|| Error::not_found("evidence of raise request", id))?;
-    let found = stored::read::<Snapshot>(&*services.store, Table::Evidence, &key(id, of.number))?;
-    let found = found.ok_or_else(|| not_found(id))?;
-    Ok(found.map(|mut snapshot| {
-        let complete = party.sees != Sees::Shared;
-        if !complete {
-            snapshot.evidence.limits.iter_mut().for_each(|limit| limit.pool = None);
-        }
-        EvidenceView { of, snapshot, complete }
-    }))
+    let found = services.snapshot(party, id, of.number)?;
+    Ok(found.map(|snapshot| EvidenceView { of, snapshot, complete: party.sees != Sees::Shared }))
+}
+
+/// The snapshots up to a number, or all.
+///
+/// Errors: there is no such request, or snapshot.
+pub fn evidence_page(
+    services: &Services,
+    party: &Party,
+    (id, number): (&str, Option<u32>),
+    now: i64,
+) -> Result<EvidencePage, Error> {
+    let request = super::get(services, party, id, now)?.value;
+    let taken = request.record.evidence.iter().map(|of| of.number);
+    if number.is_some_and(|number| !taken.clone().any(|taken| taken == number)) {
+        return Err(Error::not_found("evidence of raise request", id));
+    }
+    let shown = taken.filter(|taken| number.is_none_or(|number| *taken <= number));
+    let snapshots =
+        shown.map(|number| Ok(services.snapshot(party, id, number)?.value)).collect::<Result<_, Error>>()?;
+    Ok(EvidencePage { request, snapshots })
 }
 
 /// Takes the evidence anew, beside what there is.
@@ -94,6 +115,16 @@ impl Services {
             key(id, number),
             &snapshot,
         )
+    }
+
+    /// As far as the party may see it.
+    fn snapshot(&self, party: &Party, id: &str, number: u32) -> Result<Stored<Snapshot>, Error> {
+        let found = stored::read::<Snapshot>(&*self.store, Table::Evidence, &key(id, number))?;
+        let mut found = found.ok_or_else(|| not_found(id))?;
+        if party.sees == Sees::Shared {
+            found.value.evidence.limits.iter_mut().for_each(|limit| limit.pool = None);
+        }
+        Ok(found)
     }
 
     /// Those before it for the same account and group, the last first.

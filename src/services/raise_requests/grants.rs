@@ -5,9 +5,10 @@ use super::record::{GrantRecord, RequestRecord};
 use crate::domain::account::LimitKey;
 use crate::domain::ids::PolicyId;
 use crate::domain::quantity::Quota;
+use crate::services::ceilings::{self, USUAL_CEILING_PERCENT};
 use crate::services::checks::Checks;
 use crate::services::records::{Act, OverrideRecord, ShapeRecord};
-use crate::services::{Context, Error, Services, ceilings};
+use crate::services::{ActorKind, Context, Error, Services};
 use compact_str::CompactString;
 
 /// One limit of the request, and what is given of it; what is left out is as it was asked for.
@@ -91,11 +92,24 @@ impl Services {
             grants.extend(resolved(&mut checks, (record, context.now), (&at, one)));
         }
         checks.done()?;
+        let context = self.alone(context, record);
         for grant in &grants {
             let key = LimitKey { group: record.group.clone(), limit: grant.limit.clone() };
-            ceilings::check_quota(self, context, &record.account, (&key, grant.quota))?;
+            ceilings::check_quota(self, &context, &record.account, (&key, grant.quota))?;
         }
         Ok(grants)
+    }
+
+    /// Where overrides take two operators: who decides alone what no operator has filed has the usual ceiling at most.
+    ///
+    /// A key that filed is no second one, since whoever made it would be two.
+    fn alone(&self, context: &Context, record: &RequestRecord) -> Context {
+        let by_two = record.filed.kind == ActorKind::Operator && context.actor_kind == ActorKind::Operator;
+        let ceiling_percent = match self.four_eyes.overrides && !by_two && !context.owns_machine() {
+            true => context.ceiling_percent.or(Some(USUAL_CEILING_PERCENT)),
+            false => context.ceiling_percent,
+        };
+        Context { ceiling_percent, ..context.clone() }
     }
 
     /// The overrides that grants become now, each with its id.

@@ -19,7 +19,7 @@ mod view;
 
 pub use board::{Board, Standing};
 pub use decide::{Approval, accept_counter_offer, approve};
-pub use evidence::{EvidenceView, MAX_SNAPSHOTS, evidence, refresh_evidence};
+pub use evidence::{EvidencePage, EvidenceView, MAX_SNAPSHOTS, evidence, evidence_page, refresh_evidence};
 pub use grants::Grant;
 pub use record::{
     AskedRecord, By, DecisionRecord, DenyReason, EvidenceRef, GrantRecord, GrantedRecord, MessageRecord, NoteRecord,
