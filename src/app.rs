@@ -1,5 +1,6 @@
 //! The composition root: builds the server from its parts, and stops it in order.
 
+use crate::calendar_file::{self, CalendarFileError};
 use crate::clock::{self, Clock, ClockBehind};
 use crate::config::Config;
 use crate::control_socket::{self, ControlSocket};
@@ -15,7 +16,7 @@ use crate::services::flush::{Flusher, Kept};
 use crate::services::history::History;
 use crate::services::policies::{self, NewRevision, Source, Warnings};
 use crate::services::seal::{Seal, Secret};
-use crate::services::{Context, Error, Services, follow_with_keys};
+use crate::services::{Context, Error, Services, follow_with};
 use crate::store::embedded::{self, EmbeddedStore, StartReport};
 use crate::store::{AdminStore, CounterStore, StoreError};
 use crate::tls::{Tls, TlsError};
@@ -62,6 +63,8 @@ pub enum AppError {
     PolicyFile { file: PathBuf, why: io::Error },
     #[error("cannot publish {policy}: {}", in_full(.error))]
     Policy { policy: String, error: Error },
+    #[error(transparent)]
+    Calendar(#[from] CalendarFileError),
     #[error("cannot run the server: {0}")]
     Server(#[from] io::Error),
 }
@@ -125,6 +128,7 @@ impl App {
     pub fn start(config: Config) -> Result<Self, AppError> {
         let front = front(&config)?;
         let tls = config.tls.clone().map(|files| Tls::load(files, clock::wall_ms())).transpose()?.map(Arc::new);
+        let calendar = calendar_file::load(config.calendar.as_deref())?;
         // ORDER: the port before the folder, so that a second server changes nothing.
         let (port, address) = listen(config.listen)?;
         let recorder = recorder();
@@ -138,13 +142,15 @@ impl App {
         engine.drop_ended_clamps(clock.now_ms());
 
         let keyring = boot::keyring(&*store).map_err(AppError::Boot)?;
-        // ORDER: engine and keyring follow before the first commit.
-        let following = follow_with_keys(&store, &engine, &keyring);
+        // ORDER: engine, keyring and board follow before the first commit.
+        let board = boot::board(&*store, calendar).map_err(AppError::Boot)?;
+        let following = follow_with(&store, &engine, (&keyring, &board));
         let admin: Arc<dyn AdminStore> = store.clone();
         let seal = Seal::new(&seal_key::load(config.seal_key.as_deref(), &config.data)?);
         let services = Services::new(admin, Arc::clone(&engine), Ids::from_system());
         let history = Arc::new(History::new(Arc::clone(&engine), store.clone()));
-        let services = services.with_seal(seal).with_keyring(keyring).with_history(Arc::clone(&history));
+        let services =
+            services.with_seal(seal).with_keyring(keyring).with_board(board).with_history(Arc::clone(&history));
         let services = services.with_four_eyes(config.four_eyes);
         warn_of_sealed(&services)?;
         if let Some(ClockBehind { behind_ms }) = behind {

@@ -44,6 +44,7 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     pub accept_clock: bool,
     pub history: bool,
+    pub calendar: Option<PathBuf>,
     /// What takes two operators.
     pub four_eyes: FourEyes,
 }
@@ -90,7 +91,7 @@ impl fmt::Display for Origin {
 }
 
 /// Name, default where there is one, what it means. In the order in which they are printed.
-const SETTINGS: [(&str, Option<&str>, &str); 18] = [
+const SETTINGS: [(&str, Option<&str>, &str); 19] = [
     ("listen", Some("127.0.0.1:8080"), "address and port to serve on; port 0 takes a free one"),
     ("tls_cert", None, "PEM file with the certificate to show and its chain; read again on SIGHUP"),
     ("tls_key", None, "PEM file with the private key of that certificate"),
@@ -116,6 +117,7 @@ const SETTINGS: [(&str, Option<&str>, &str); 18] = [
     ("shutdown_timeout_ms", Some("30000"), "how long requests in flight may take when stopping, 0 to 600000"),
     ("accept_clock", Some("false"), "start although the wall clock is before the last stored time"),
     ("history", Some("true"), "keep what accounts used, minute by minute for 48 hours and by the hour for 90 days"),
+    ("calendar", None, "file that says which days are worked, for raise requests; that of mainland China if not set"),
     (
         "four_eyes",
         Some("none"),
@@ -193,6 +195,7 @@ impl Config {
             shutdown_timeout: Duration::from_millis(layers.integer("shutdown_timeout_ms", 0, 600_000)?),
             accept_clock: layers.word("accept_clock", YES_OR_NO)?,
             history: layers.word("history", YES_OR_NO)?,
+            calendar: layers.optional("calendar", |text| Ok(PathBuf::from(text)))?,
             four_eyes: layers.parsed("four_eyes")?,
         })
     }
@@ -325,73 +328,4 @@ fn is_setting(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sources(flags: &[(&'static str, &str)], environment: &[(&str, &str)], file: Option<&str>) -> Sources {
-        Sources {
-            flags: flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
-            environment: environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
-            file: file.map(|text| (PathBuf::from("q.toml"), text.to_owned())),
-        }
-    }
-
-    #[test]
-    fn a_flag_wins_over_the_environment_and_that_over_the_file() {
-        let file = Some("listen = \"127.0.0.1:3\"\nworkers = 3\nflush_interval_ms = 30");
-        let environment = [("QUOTAGATE_LISTEN", "127.0.0.1:2"), ("QUOTAGATE_WORKERS", "2"), ("HOME", "/")];
-        let given = sources(&[("listen", "127.0.0.1:1")], &environment, file);
-
-        let config = Config::from_sources(&given).unwrap();
-
-        assert_eq!(config.listen.port(), 1);
-        assert_eq!(config.workers, 2);
-        assert_eq!(config.flush_interval, Duration::from_millis(30));
-        assert_eq!(config.data, PathBuf::from("./data"));
-    }
-
-    #[test]
-    fn an_error_names_the_setting_and_where_it_came_from() {
-        let error = |given: &Sources| Config::from_sources(given).unwrap_err().to_string();
-
-        assert_eq!(
-            error(&sources(&[], &[("QUOTAGATE_WORKERS", "many")], None)),
-            "setting `workers` from the environment variable `QUOTAGATE_WORKERS`: `many` is not valid: write an \
-             integer from 1 to 1024"
-        );
-        let from_file = error(&sources(&[], &[], Some("log_format = \"xml\"")));
-        assert!(from_file.contains("`log_format` from the file `q.toml`"), "{from_file}");
-        let from_flag = error(&sources(&[("flush_interval_ms", "0")], &[], None));
-        assert!(from_flag.contains("the flag `--flush-interval-ms`"), "{from_flag}");
-    }
-
-    #[test]
-    fn a_misspelt_setting_is_an_error_wherever_it_stands() {
-        let unknown = |given: &Sources| matches!(Config::from_sources(given), Err(ConfigError::Unknown { .. }));
-
-        assert!(unknown(&sources(&[], &[("QUOTAGATE_LISTENN", "x")], None)));
-        assert!(unknown(&sources(&[], &[], Some("listenn = 1"))));
-    }
-
-    #[test]
-    fn tls_takes_both_files_and_no_word_against_it() {
-        let of = |flags: &[(&'static str, &str)]| Config::from_sources(&sources(flags, &[], None));
-        let both = [("tls_cert", "c.pem"), ("tls_key", "k.pem")];
-
-        assert_eq!(of(&[]).unwrap().tls, None);
-        assert_eq!(of(&both).unwrap().tls, Some(TlsFiles { cert: "c.pem".into(), key: "k.pem".into() }));
-        assert!(of(&both[..1]).unwrap_err().to_string().contains("`tls_cert` is set and `tls_key` is not"));
-        assert!(of(&both[1..]).unwrap_err().to_string().contains("`tls_key` is set and `tls_cert` is not"));
-        assert_eq!(of(&[both[0], both[1], ("insecure_http", "true")]), Err(ConfigError::TlsAndInsecure));
-    }
-
-    #[test]
-    fn the_printed_settings_are_a_settings_file_that_means_the_same() {
-        let given = sources(&[("data", "/tmp/a \"b\"")], &[], Some("log_format = \"json\""));
-
-        let printed = Config::explain(&given).unwrap();
-
-        let again = Config::from_sources(&sources(&[], &[], Some(&printed))).unwrap();
-        assert_eq!(again, Config::from_sources(&given).unwrap());
-    }
-}
+mod tests;

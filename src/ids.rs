@@ -15,6 +15,7 @@ pub enum IdKind {
     Clamp,
     ApiKey,
     Session,
+    RaiseRequest,
     Approval,
 }
 
@@ -26,6 +27,7 @@ impl IdKind {
             Self::Clamp => "cl_",
             Self::ApiKey => "key_",
             Self::Session => "ses_",
+            Self::RaiseRequest => "rr_",
             Self::Approval => "ap_",
         }
     }

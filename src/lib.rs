@@ -9,6 +9,10 @@ pub mod app;
 #[cfg(feature = "server")]
 pub mod calendar;
 #[cfg(feature = "server")]
+mod calendar_file;
+#[cfg(feature = "server")]
+mod charts;
+#[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod clock;

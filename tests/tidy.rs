@@ -15,12 +15,13 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("ids", &["domain"]),
     ("clock", &[]),
     ("calendar", &[]),
+    ("charts", &["policy"]),
     ("seal_key", &["ids"]),
     ("control_socket", &[]),
     ("tls", &[]),
     ("config", &["engine", "clock", "domain", "tls"]),
-    ("services", &["domain", "limits", "policy", "engine", "store", "ids"]),
-    ("http", &["domain", "limits", "policy", "engine", "store", "ids", "services", "clock"]),
+    ("services", &["domain", "limits", "policy", "engine", "store", "ids", "calendar", "charts"]),
+    ("http", &["domain", "limits", "policy", "engine", "store", "ids", "services", "clock", "calendar", "charts"]),
 ];
 
 const LONGEST_FILE: usize = 400;

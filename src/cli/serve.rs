@@ -82,6 +82,9 @@ pub(super) struct Args {
     /// `true`, or `false` to keep no history of what accounts used [default: true]
     #[arg(long, value_name = "WHETHER")]
     history: Option<String>,
+    /// File that says which days are worked, for raise requests [default: mainland China]
+    #[arg(long, value_name = "FILE")]
+    calendar: Option<String>,
     /// What takes two operators, one who asks and one who approves: `none`, or a list of `publish`, `overrides`, `roles`
     /// [default: none]
     #[arg(long, value_name = "WHAT")]
@@ -113,6 +116,7 @@ impl Args {
             ("shutdown_timeout_ms", &self.shutdown_timeout_ms),
             ("accept_clock", &accept_clock),
             ("history", &self.history),
+            ("calendar", &self.calendar),
             ("four_eyes", &self.four_eyes),
         ];
         given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()

@@ -85,10 +85,7 @@ struct Step<'a> {
 impl Timeline {
     #[must_use]
     pub fn of(events: &[PaymentEvent]) -> Self {
-        let mut payments: HashMap<&PaymentRef, Vec<&PaymentEvent>> = HashMap::new();
-        for event in events {
-            payments.entry(&event.payment_id).or_default().push(event);
-        }
+        let payments = by_payment(events);
         let mut steps: Vec<Step<'_>> = payments.values().flat_map(|events| steps(events)).collect();
         steps.sort_unstable_by_key(|step| step.at_ms);
         let mut timeline = Self { moments: Vec::new(), events: events.len() as u64 };
@@ -161,6 +158,43 @@ impl Timeline {
     }
 }
 
+/// What a refund or chargeback takes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reversal {
+    /// When it counts from.
+    pub at_ms: i64,
+    pub currency: Currency,
+    /// Minor units, as far as it counts: 0 where all of its top-up was taken back before.
+    pub amount: u64,
+    pub chargeback: bool,
+}
+
+/// What refunds and chargebacks take back, the earliest first; those without their top-up are not there.
+#[must_use]
+pub fn reversals(events: &[PaymentEvent]) -> Vec<Reversal> {
+    let mut reversals: Vec<Reversal> = by_payment(events)
+        .values()
+        // The first is the top-up.
+        .flat_map(|events| steps(events).into_iter().skip(1))
+        .map(|step| Reversal {
+            at_ms: step.at_ms,
+            currency: step.currency.clone(),
+            amount: u64::try_from(-step.amount).unwrap_or(0),
+            chargeback: step.chargeback,
+        })
+        .collect();
+    reversals.sort_unstable_by(|a, b| (a.at_ms, &a.currency, a.amount).cmp(&(b.at_ms, &b.currency, b.amount)));
+    reversals
+}
+
+fn by_payment(events: &[PaymentEvent]) -> HashMap<&PaymentRef, Vec<&PaymentEvent>> {
+    let mut payments: HashMap<&PaymentRef, Vec<&PaymentEvent>> = HashMap::new();
+    for event in events {
+        payments.entry(&event.payment_id).or_default().push(event);
+    }
+    payments
+}
+
 /// The events of one payment as they count: the top-up, then reversals in their order, together at most its amount.
 ///
 /// Without a top-up nothing counts.
@@ -231,6 +265,20 @@ mod tests {
         let timeline = Timeline::of(&events);
 
         assert_eq!((timeline.moments(), timeline.events()), (&[][..], 1));
+    }
+
+    #[test]
+    fn reversals_are_told_as_far_as_they_count() {
+        let events = [
+            event(PaymentKind::TopUp, "e1", 100, 0),
+            event(PaymentKind::Chargeback, "e3", 70, 20),
+            event(PaymentKind::Refund, "e2", 70, 10),
+            PaymentEvent { payment_id: PaymentRef::parse("p2").unwrap(), ..event(PaymentKind::Refund, "e4", 9, 30) },
+        ];
+
+        let told: Vec<_> = reversals(&events).into_iter().map(|it| (it.at_ms, it.amount, it.chargeback)).collect();
+
+        assert_eq!(told, [(10, 70, false), (20, 30, true)]);
     }
 
     #[test]

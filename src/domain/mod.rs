@@ -12,3 +12,4 @@ pub mod ledger;
 pub mod policy;
 pub mod quantity;
 pub mod raise_request;
+pub mod raise_rule;

@@ -2,6 +2,7 @@
 
 use super::ids::{Currency, PolicyId, ResourceName};
 use super::quantity::Quota;
+use super::raise_rule::{Pool, RaiseRule};
 use std::collections::BTreeMap;
 
 pub const MAX_GROUPS: usize = 4_096;
@@ -35,6 +36,10 @@ pub struct Policy {
     pub default_tier: usize,
     pub reservation_ttl_ms: i64,
     pub groups: Vec<Group>,
+    /// Each limit at most once.
+    pub pools: Vec<Pool>,
+    /// The first that holds answers.
+    pub raise_rules: Vec<RaiseRule>,
     /// The document as canonical JSON: keys sorted, no white space, defaults left as the author wrote or left them out.
     pub canonical_json: String,
     /// SHA-256 over `canonical_json`.

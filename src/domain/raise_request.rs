@@ -19,7 +19,8 @@ pub enum State {
 }
 
 /// What moves a raise request from one state to another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// Somebody takes it up, or over.
     Assign,
@@ -38,7 +39,8 @@ pub enum Step {
 }
 
 /// Whose step it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Side {
     /// The customer, or whoever filed the request for them.
     Requester,
@@ -182,6 +184,8 @@ impl Step {
 }
 
 impl Side {
+    pub const ALL: [Self; 3] = [Self::Requester, Self::Reviewer, Self::Clock];
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -264,6 +268,10 @@ mod tests {
     fn names_are_written_as_they_are_stored() {
         for state in State::ALL {
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+        for step in Step::ALL {
+            assert_eq!(serde_json::to_value(step).unwrap(), step.as_str());
+            assert_eq!(serde_json::to_value(step.side()).unwrap(), step.side().as_str());
         }
     }
 }

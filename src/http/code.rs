@@ -45,6 +45,8 @@ codes! {
     Forbidden FORBIDDEN "Forbidden",
     /// It goes further above the tier's quota than the one who asks may go.
     AboveCeiling FORBIDDEN "Above the ceiling",
+    /// The one who filed the raise request does not decide it.
+    OwnRequest FORBIDDEN "Own request",
     /// A page of another origin asked for it.
     ForeignOrigin FORBIDDEN "Foreign origin",
     /// The billing source takes no deliveries for now.
@@ -73,6 +75,12 @@ codes! {
     ApprovalClosed CONFLICT "Approval closed",
     /// Another override of the same account and limit covers a part of the same time.
     OverrideOverlaps CONFLICT "Override overlaps",
+    /// There is an open raise request for the same limit; `link` leads to it.
+    RaiseRequestOpen CONFLICT "Raise request open",
+    /// The state does not have this step; `allowed_transitions` lists those it has for you.
+    WrongState CONFLICT "Wrong state",
+    /// What was offered would be over by now.
+    OfferOver CONFLICT "Offer over",
     /// The event id was used before with other content.
     EventConflict CONFLICT "Event conflict",
     /// The payment is another account's, in another currency, or topped up already.
@@ -107,6 +115,12 @@ codes! {
     ForeignHost MISDIRECTED_REQUEST "Foreign host",
     /// Fields, parameters or headers are not valid; `errors` lists them.
     InvalidRequest UNPROCESSABLE_ENTITY "Invalid request",
+    /// The quota is not above what is in force already; `raise` says what that is.
+    AlreadySatisfied UNPROCESSABLE_ENTITY "Already satisfied",
+    /// The quota is above what the policy lets the limit be raised to; `raise` names the ceiling.
+    AboveMaximum UNPROCESSABLE_ENTITY "Above the maximum",
+    /// The policy does not let the limit be raised at all.
+    NotAdjustable UNPROCESSABLE_ENTITY "Not adjustable",
     /// The resource's group limits concurrency, so the request must ask for a reservation.
     ReservationRequired UNPROCESSABLE_ENTITY "Reservation required",
     /// The idempotency key was used before with another request.

@@ -1,7 +1,8 @@
 //! What the use cases refuse, as problems: one exhaustive match.
 
-use super::problem::{Code, FieldError, Place, Problem};
+use super::problem::{Code, FieldError, Place, Problem, Raise};
 use super::tags;
+use crate::domain::account::LimitKey;
 use crate::services::Error;
 
 impl From<Error> for Problem {
@@ -16,6 +17,18 @@ impl From<Error> for Problem {
                 Self::new(known.unwrap_or(Code::Conflict), detail).with_allowed_transitions(transitions)
             }
             Error::AboveCeiling { .. } => Self::new(Code::AboveCeiling, detail),
+            Error::OwnRequest { .. } => Self::new(Code::OwnRequest, detail),
+            Error::RaiseRequestOpen { id, .. } => {
+                Self::new(Code::RaiseRequestOpen, detail).with_link(format!("/v1/raise-requests/{id}"))
+            }
+            Error::NotRaisable(why) => {
+                let known = Code::named(why.code);
+                debug_assert!(known.is_some(), "`{}` is missing in the list of codes", why.code);
+                let LimitKey { group, limit } = why.limit;
+                let raise = Raise { group, limit, in_force: why.in_force, ceiling: why.ceiling };
+                let field = FieldError::new(Place::Body, why.pointer, why.code, &detail);
+                Self::new(known.unwrap_or(Code::InvalidRequest), detail).with_raise(raise).with_errors(vec![field])
+            }
             Error::Forbidden { .. } => Self::new(Code::Forbidden, detail),
             Error::PreconditionRequired => Self::new(Code::PreconditionRequired, detail),
             Error::Stale { current } => {

@@ -1,14 +1,16 @@
 //! Is it alive, is it ready, and what has it counted.
 
+use super::metrics;
 use super::problem::Problem;
 use super::query::NoQuery;
 use super::reply;
 use super::state::State;
 use ::metrics::gauge;
 use actix_web::http::header;
-use actix_web::web::Data;
+use actix_web::web::{Data, block};
 use actix_web::{HttpResponse, get};
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
 
@@ -112,7 +114,10 @@ pub(crate) async fn readyz(state: Data<State>, _: NoQuery) -> Result<HttpRespons
     responses((status = 200, description = "Everything that is counted", body = String, content_type = "text/plain")),
 )]
 #[get("/metrics")]
-pub(crate) async fn scrape(state: Data<State>, _: NoQuery) -> HttpResponse {
+pub(crate) async fn scrape(state: Data<State>, _: NoQuery) -> Result<HttpResponse, Problem> {
+    let (services, now) = (Arc::clone(&state.services), state.clock.now_ms());
+    let standing = block(move || services.board().standing(now)).await;
+    metrics::tell(&standing.map_err(|error| Problem::internal(&error))?);
     let readiness = Readiness::of(&state);
     let store = state.watched.store.health();
     gauge!("quotagate_ready").set(f64::from(u8::from(readiness.ready)));
@@ -124,7 +129,7 @@ pub(crate) async fn scrape(state: Data<State>, _: NoQuery) -> HttpResponse {
     gauge!("quotagate_flush_waiting_records").set(state.engine.dirty() as f64);
     gauge!("quotagate_history_dropped").set(state.services.history_dropped() as f64);
     gauge!("quotagate_clock_stepped_seconds").set(readiness.clock_stepped_ms as f64 / 1_000.0);
-    HttpResponse::Ok()
+    Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
-        .body(state.watched.recorder.render())
+        .body(state.watched.recorder.render()))
 }

@@ -16,7 +16,7 @@ const STYLE: &str = "body{max-width:48rem;margin:2rem auto;padding:0 1rem;font:1
 /// What every code of an error means and what to do
 #[get("/docs/errors")]
 pub(crate) async fn errors(_: NoQuery) -> HttpResponse {
-    static PAGE: LazyLock<(HeaderValue, String)> = LazyLock::new(|| (own_style_only(), page(SOURCE)));
+    static PAGE: LazyLock<(HeaderValue, String)> = LazyLock::new(|| (own_style_only(STYLE), page(SOURCE)));
     let (policy, page) = &*PAGE;
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
@@ -24,9 +24,9 @@ pub(crate) async fn errors(_: NoQuery) -> HttpResponse {
         .body(page.as_str())
 }
 
-/// The page has its own style and nothing else.
-fn own_style_only() -> HeaderValue {
-    let style = BASE64_STANDARD.encode(Sha256::digest(STYLE));
+/// The content security policy of a page that has its own style, in one element, and nothing else.
+pub(super) fn own_style_only(style: &str) -> HeaderValue {
+    let style = BASE64_STANDARD.encode(Sha256::digest(style));
     let policy = format!("default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; frame-ancestors 'none'");
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"))
 }

@@ -1,7 +1,8 @@
 //! What the decision routes count.
 
 use crate::engine::{DecideError, Decision, Reason};
-use metrics::{Counter, counter, describe_counter};
+use crate::services::raise_requests::Standing;
+use metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
 
 /// Handles are taken once: looking one up costs as much as a decision.
 pub(crate) struct Metrics {
@@ -9,6 +10,7 @@ pub(crate) struct Metrics {
     denied: [Counter; REASONS.len()],
     errors: [Counter; ERRORS.len()],
     pub(crate) tier_changes: Counter,
+    pub(crate) raises_expired: Counter,
 }
 
 const REASONS: [Reason; 7] = [
@@ -30,6 +32,7 @@ impl Metrics {
         describe_counter!("quotagate_tier_changes_total", "Tiers that were noticed to have changed by time alone");
         describe_counter!("quotagate_billing_events_total", "Events of signed deliveries, by what became of them");
         describe_counter!("quotagate_billing_deliveries_refused_total", "Signed deliveries not looked at, by reason");
+        describe_raises();
         let verdict =
             |verdict, reason| counter!("quotagate_decisions_total", "decision" => verdict, "reason" => reason);
         Self {
@@ -37,6 +40,7 @@ impl Metrics {
             denied: REASONS.map(|reason| verdict("deny", reason.as_str())),
             errors: ERRORS.map(|code| counter!("quotagate_decision_errors_total", "code" => code)),
             tier_changes: counter!("quotagate_tier_changes_total"),
+            raises_expired: counter!("quotagate_raise_requests_expired_total"),
         }
     }
 
@@ -47,6 +51,38 @@ impl Metrics {
                 Some(reason) => self.denied[reason_index(reason)].increment(1),
             },
             Err(error) => self.errors[error_index(*error)].increment(1),
+        }
+    }
+}
+
+fn describe_raises() {
+    describe_counter!("quotagate_raise_requests_expired_total", "Raise requests that were noticed to have expired");
+    describe_gauge!("quotagate_raise_requests_open", "Open raise requests by state");
+    describe_gauge!(
+        "quotagate_raise_requests_oldest_working_ms",
+        "The most working time an open raise request has waited"
+    );
+    describe_counter!(
+        "quotagate_raise_requests_breaches_total",
+        "Raise requests without an answer within target and limit"
+    );
+    describe_counter!("quotagate_raise_requests_answers_total", "Raise requests that were approved or denied");
+    describe_gauge!("quotagate_raise_requests_answer_working_ms", "Working time to the answer, by quantile");
+}
+
+/// Sets what is known of raise requests.
+pub(crate) fn tell(standing: &Standing) {
+    for (state, count) in standing.open {
+        gauge!("quotagate_raise_requests_open", "state" => state.as_str()).set(count as f64);
+    }
+    gauge!("quotagate_raise_requests_oldest_working_ms").set(standing.oldest_ms as f64);
+    for (of, count) in ["target", "limit"].into_iter().zip(standing.breaches) {
+        counter!("quotagate_raise_requests_breaches_total", "of" => of).absolute(count);
+    }
+    counter!("quotagate_raise_requests_answers_total").absolute(standing.answers);
+    for (quantile, took_ms) in [("0.5", standing.p50_ms), ("0.95", standing.p95_ms)] {
+        if let Some(took_ms) = took_ms {
+            gauge!("quotagate_raise_requests_answer_working_ms", "quantile" => quantile).set(took_ms as f64);
         }
     }
 }

@@ -42,6 +42,7 @@ const SCHEME: &str = "bearer";
         (name = "overrides", description = "Quotas for single accounts, for a time or for good."),
         (name = "approvals", description = "Four eyes: what one operator asked for and another has to approve."),
         (name = "clamps", description = "Emergency ceilings. They only lower."),
+        (name = "raise requests", description = "A customer asks for more, a reviewer answers; an approval takes effect at once."),
         (name = "tiers", description = "Tiers of the active revision, with every quota; change one quota in one step."),
         (name = "policies", description = "Revisions of the policy: publish, read, activate."),
         (name = "keys", description = "API keys: what machines present, with scopes, perhaps bound to one account."),
@@ -126,7 +127,11 @@ fn add_access(operation: &mut Operation) {
     let none: [&str; 0] = [];
     operation.security = Some(vec![SecurityRequirement::new(SCHEME, none)]);
     let named: Vec<String> = scopes.iter().map(|scope| format!("`{}`", scope.as_str())).collect();
-    let bound = if reach == Reach::All { "; not for keys bound to an account" } else { "" };
+    let bound = match reach {
+        Reach::All => "; not for keys bound to an account",
+        Reach::Record => " (by `raise` only one that is bound to an account)",
+        Reach::Account | Reach::Reservation | Reach::Body | Reach::Common => "",
+    };
     let roles = action.roles();
     let of_roles: Vec<String> = roles.iter().map(|role| format!("`{}`", role.as_str())).collect();
     let role = if roles.len() == Role::ALL.len() {
@@ -285,6 +290,13 @@ fn is_usual(code: Code) -> bool {
         | Code::Busy => true,
         Code::InvalidHttp
         | Code::AboveCeiling
+        | Code::OwnRequest
+        | Code::RaiseRequestOpen
+        | Code::WrongState
+        | Code::OfferOver
+        | Code::AlreadySatisfied
+        | Code::AboveMaximum
+        | Code::NotAdjustable
         | Code::ForeignOrigin
         | Code::ForeignHost
         | Code::HeadersTooLarge

@@ -4,6 +4,7 @@ use super::approvals::{ApprovalAnswer, asked};
 use super::change::{Change, ChangeQuery, IdempotencyKey};
 use super::problem::Problem;
 use super::query::{List, Listed, PageQuery, Read};
+use super::renewals::{self, ProposalView, Within};
 use super::reply;
 use super::views::{ActView, Item, Reason, ShapeView, Time, ms};
 use super::wire::rfc3339;
@@ -11,7 +12,8 @@ use crate::domain::account::LimitKey;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::quantity::Quota;
 use crate::services::approvals::{self, Override};
-use crate::services::overrides::{self, NewOverride, OverrideFilter, OverrideState, OverrideView};
+use crate::services::overrides::{self, NewOverride, OverrideFilter, OverrideState, OverrideView, SupersededBy};
+use crate::services::renewals::Ending;
 use actix_web::web::Path;
 use actix_web::{HttpResponse, get, post};
 use compact_str::CompactString;
@@ -47,10 +49,41 @@ pub(crate) struct OverrideAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     expires_at: Option<CompactString>,
+    /// What to do at its end, where those that end soon are listed by `ending_within`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    proposal: Option<ProposalView>,
     made: ActView,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     revoked: Option<ActView>,
+    /// The raise request that it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "rr_01kg8y2v0031gwr3b99bwpg6k4")]
+    raise_request: Option<String>,
+    /// What took its place before its own end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    superseded_by: Option<SupersededView>,
+}
+
+/// What took the place of an override before its own end.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Superseded)]
+pub(crate) struct SupersededView {
+    #[serde(rename = "override")]
+    #[schema(example = "ov_01kg8y2v0031gwr3b99bwpg6k4")]
+    override_id: String,
+    #[schema(example = "rr_01kg8y2v0031gwr3b99bwpg6k4")]
+    raise_request: String,
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T08:00:00.000Z")]
+    at: CompactString,
+}
+
+impl From<SupersededBy> for SupersededView {
+    fn from(by: SupersededBy) -> Self {
+        Self { override_id: by.override_id, raise_request: by.raise_request, at: rfc3339(by.at_ms) }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -99,9 +132,18 @@ impl From<OverrideView> for OverrideAnswer {
             dormant: view.dormant,
             starts_at: record.starts_at_ms.map(rfc3339),
             expires_at: record.expires_at_ms.map(rfc3339),
+            proposal: None,
             made: record.made.into(),
             revoked: record.revoked.map(ActView::from),
+            raise_request: record.raise_request,
+            superseded_by: record.superseded_by.map(SupersededView::from),
         }
+    }
+}
+
+impl From<Ending> for OverrideAnswer {
+    fn from(ending: Ending) -> Self {
+        Self { proposal: ending.proposal.map(ProposalView::from), ..Self::from(ending.view) }
     }
 }
 
@@ -145,6 +187,10 @@ pub(crate) struct OverridesQuery {
     state: Option<Phase>,
     /// Not over yet, but by then.
     ending_before: Option<Time>,
+    /// Not over yet, but by so long from now, each with a proposal of what to do then. Such as `12h` or `7d`, at most `366d`.
+    #[serde(default)]
+    #[param(value_type = Option<String>, pattern = r"^[1-9][0-9]{0,5}[mhd]$", example = "7d")]
+    ending_within: Option<Within>,
 }
 
 /// Create an override
@@ -182,7 +228,9 @@ pub(crate) async fn create(change: Change<OverrideRequest>) -> Result<HttpRespon
 
 /// List overrides
 ///
-/// In the order in which they were made, those that are over among them.
+/// In the order in which they were made, those that are over among them. With `ending_within`, those that are about to end
+/// come with a proposal: to renew, to shrink to about 1.25 times the peak, or to let end, by the most that was in use at once
+/// in the last 28 days while the override was in force.
 #[utoipa::path(
     operation_id = "listOverrides",
     tag = "overrides",
@@ -198,9 +246,12 @@ pub(crate) async fn list(listing: List<OverridesQuery>) -> Result<HttpResponse, 
                     account: query.account.clone(),
                     group: query.group.clone(),
                     state: query.state.map(OverrideState::from),
-                    ending_before_ms: ms(query.ending_before),
+                    ending_before_ms: renewals::earlier(ms(query.ending_before), query.ending_within, now),
                 };
-                overrides::list(services, &filter, paging, now)
+                match query.ending_within {
+                    Some(_) => crate::services::renewals::list(services, &filter, paging, now),
+                    None => overrides::list(services, &filter, paging, now).map(renewals::unproposed),
+                }
             },
             Item::<OverrideAnswer>::of,
         )

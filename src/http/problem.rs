@@ -1,6 +1,8 @@
 //! Errors on the wire: `application/problem+json` (RFC 9457) with one closed list of codes.
 
 pub(crate) use super::code::Code;
+use crate::domain::ids::PolicyId;
+use crate::domain::quantity::Quota;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
@@ -52,6 +54,28 @@ impl FieldError {
     }
 }
 
+/// How far a limit of an account can be raised.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = RaiseBounds)]
+pub(crate) struct Raise {
+    pub(crate) group: PolicyId,
+    pub(crate) limit: PolicyId,
+    /// What sets the quota at the wanted start, clamps aside.
+    pub(crate) in_force: Quota,
+    /// The most it can be raised to; absent: there is no ceiling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) ceiling: Option<Quota>,
+}
+
+impl Raise {
+    fn example() -> Option<Self> {
+        let id = |text| PolicyId::parse(text).ok();
+        let (in_force, ceiling) = (Quota::Units(500), Some(Quota::Units(5_000)));
+        Some(Self { group: id("text.m2")?, limit: id("rpm")?, in_force, ceiling })
+    }
+}
+
 /// An error, ready to be answered.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem(Box<Body>);
@@ -85,6 +109,14 @@ pub(crate) struct Body {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     allowed_transitions: Vec<String>,
+    /// Where what stands in the way is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "uri-reference", example = "/v1/raise-requests/rr_01kg8y2v0031gwr3b99bwpg6k4")]
+    link: Option<String>,
+    /// How far the limit can be raised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    raise: Option<Raise>,
     /// How the reservation ended: `settled`, `cancelled` or `expired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
@@ -117,6 +149,8 @@ impl Problem {
             errors: Vec::new(),
             current_etag: None,
             allowed_transitions: Vec::new(),
+            link: None,
+            raise: None,
             ended: None,
             request_id: String::new(),
             headers,
@@ -165,6 +199,9 @@ impl Problem {
         let problem = match code {
             Code::Stale => problem.with_current_etag(Some("\"13\"".to_owned())),
             Code::ReservationEnded => problem.with_ended("settled"),
+            Code::WrongState => problem.with_allowed_transitions(vec!["assign".to_owned(), "withdraw".to_owned()]),
+            Code::RaiseRequestOpen => problem.with_link("/v1/raise-requests/rr_01kg8y2v0031gwr3b99bwpg6k4".to_owned()),
+            Code::AlreadySatisfied | Code::AboveMaximum | Code::NotAdjustable => problem.with_example_raise(),
             _ => problem,
         };
         problem.with_request_id("90a24527-00000008")
@@ -205,6 +242,26 @@ impl Problem {
 
     pub(crate) fn with_allowed_transitions(mut self, transitions: Vec<String>) -> Self {
         self.0.allowed_transitions = transitions;
+        self
+    }
+
+    pub(crate) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.0.errors = errors;
+        self
+    }
+
+    pub(crate) fn with_link(mut self, link: String) -> Self {
+        self.0.link = Some(link);
+        self
+    }
+
+    pub(crate) fn with_raise(mut self, raise: Raise) -> Self {
+        self.0.raise = Some(raise);
+        self
+    }
+
+    fn with_example_raise(mut self) -> Self {
+        self.0.raise = Raise::example();
         self
     }
 

@@ -5,7 +5,7 @@ use super::paths;
 use super::problem::{Place, Problem};
 use super::{
     accounts, api_keys, approvals, audit, caps, clamps, decisions, docs, health, help, operators, overrides, policies,
-    reservations, security_log, sessions,
+    raise_requests, reservations, security_log, sessions,
 };
 use super::{audit_chain, billing_sources, eligibility, hooks, payments, reconcile};
 use super::{history, sub_accounts, tier, tiers, usage};
@@ -76,6 +76,22 @@ pub(super) fn control(routes: &mut ServiceConfig<'_>) {
         .service(clamps::list)
         .service(clamps::read)
         .service(clamps::remove);
+    routes
+        .service(raise_requests::submit)
+        .service(raise_requests::list)
+        .service(raise_requests::read)
+        .service(raise_requests::read_evidence)
+        .service(raise_requests::refresh)
+        .service(raise_requests::assign)
+        .service(raise_requests::request_info)
+        .service(raise_requests::reply)
+        .service(raise_requests::counter_offer)
+        .service(raise_requests::accept)
+        .service(raise_requests::decline)
+        .service(raise_requests::approve)
+        .service(raise_requests::deny)
+        .service(raise_requests::withdraw)
+        .service(raise_requests::note);
     routes
         .service(policies::publish)
         .service(policies::list)

@@ -7,7 +7,9 @@ use crate::domain::ids::{
 };
 use crate::domain::ledger::PaymentKind;
 use crate::domain::quantity::{Amount, MAX_AMOUNT, MAX_RESERVATION_TTL_MS, Quota};
+use crate::domain::raise_request::{Side, State, Step};
 use crate::engine::Handle;
+use crate::services::raise_requests::DenyReason;
 use serde_json::json;
 use std::borrow::Cow;
 use utoipa::openapi::schema::{AdditionalProperties, KnownFormat, OneOfBuilder, Schema, SchemaFormat, Type};
@@ -128,6 +130,31 @@ named!(
             .build()
     )
 );
+
+named!(
+    State,
+    "RaiseRequestState",
+    words(State::ALL.map(State::as_str)).description(Some(
+        "Where a raise request stands. `needs_info` and `counter_offered` wait for the customer, and expire when nobody \
+         answers; the last five are closed for good."
+    ))
+);
+named!(
+    Step,
+    "RaiseRequestStep",
+    words(Step::ALL.map(Step::as_str))
+        .description(Some("What moves a raise request on; most are paths of the same name."))
+);
+named!(Side, "RaiseRequestSide", words(Side::ALL.map(Side::as_str)).description(Some("Whose turn or words it is.")));
+named!(
+    DenyReason,
+    "DenyReason",
+    words(DenyReason::ALL.map(DenyReason::as_str)).description(Some("Why a raise request is denied."))
+);
+
+fn words<const N: usize>(words: [&'static str; N]) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
+}
 
 fn text(pattern: &str, most: usize, example: &str) -> ObjectBuilder {
     let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::services::flush::Flusher;
 use crate::services::operators::Delays;
-use crate::services::{self, Following, Services, api_keys, due};
+use crate::services::{self, Following, Services, api_keys, due, raise_requests};
 use crate::store::embedded::EmbeddedStore;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
@@ -145,7 +145,7 @@ impl State {
         self.watched.recorder.run_upkeep();
     }
 
-    /// Notices tiers that have changed by time alone, and writes now and then which keys were used. It blocks on the store.
+    /// Notices tiers that have changed, and raise requests that have expired, by time alone, and writes now and then which keys were used. It blocks on the store.
     ///
     /// Errors: a record cannot be read or written; what is left is for the next time.
     pub fn notice(&self) -> Result<(), services::Error> {
@@ -155,6 +155,7 @@ impl State {
         let now = self.clock.now_ms();
         due::catch_up(&self.services, now)?;
         due::notice(&self.services, now, || self.metrics.tier_changes.increment(1))?;
+        raise_requests::expire(&self.services, now, || self.metrics.raises_expired.increment(1))?;
         // ORDER: last, because it is the least of it.
         if now - self.uses_written_ms.load(Ordering::Relaxed) >= WRITE_USES_EVERY_MS {
             self.write_uses()?;

@@ -14,7 +14,7 @@ mod grammar;
 mod json;
 mod nearest;
 pub mod page;
-
+pub mod raises;
 mod read;
 pub mod resolve;
 mod scalar;

@@ -4,9 +4,11 @@ use super::credentials::Keyring;
 use super::facts::{self, Facts, facts_of};
 use super::payments;
 use super::policies::{read_active, read_identities, read_policy};
+use super::raise_requests::Board;
 use super::records::{AccountRecord, Role};
 use super::{Context, Error, IDEMPOTENCY_KEPT_MS, Internal, Services, stored, usage};
 use super::{api_keys, operators};
+use crate::calendar::Calendar;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::policy::{Policy, Tier, Unit, UnlistedResources};
 use crate::engine::{Engine, Identities, Options, RestoreReport};
@@ -65,6 +67,15 @@ pub fn keyring(store: &dyn AdminStore) -> Result<Arc<Keyring>, Error> {
     api_keys::read_into(&keyring, store)?;
     operators::read_into(&keyring, store)?;
     Ok(Arc::new(keyring))
+}
+
+/// The open raise requests by a calendar, and how fast the others were answered.
+///
+/// Errors: a record is damaged or does not make sense.
+pub fn board(store: &dyn AdminStore, calendar: Calendar) -> Result<Arc<Board>, Error> {
+    let board = Board::new(calendar);
+    board.read_from(store)?;
+    Ok(Arc::new(board))
 }
 
 /// Services for what no account and no policy has a part in, such as billing sources: their engine is empty.
@@ -173,6 +184,8 @@ fn no_policy() -> Policy {
         default_tier: 0,
         reservation_ttl_ms: 600_000,
         groups: Vec::new(),
+        pools: Vec::new(),
+        raise_rules: Vec::new(),
         canonical_json: "{}".to_owned(),
         content_hash: [0; 32],
     }

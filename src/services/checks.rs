@@ -48,6 +48,19 @@ impl Checks {
         }
     }
 
+    /// A text of several lines, which may be required.
+    pub fn long_text(&mut self, pointer: &str, text: &str, (most, required): (usize, bool)) {
+        if required && text.trim().is_empty() {
+            self.fail(pointer, "required", "it is required");
+        }
+        if text.chars().count() > most {
+            self.fail(pointer, "too_long", format!("at most {most} characters are taken"));
+        }
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            self.fail(pointer, "control_character", "control characters but tabs and ends of lines are not taken");
+        }
+    }
+
     pub fn labels(&mut self, pointer: &str, labels: &BTreeMap<String, String>) {
         if labels.len() > MAX_LABELS {
             self.fail(pointer, "too_many", format!("at most {MAX_LABELS} labels are taken"));

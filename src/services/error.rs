@@ -1,6 +1,8 @@
 //! Why a use case was not done, free of any transport.
 
+use crate::domain::account::LimitKey;
 use crate::domain::ids::AccountId;
+use crate::domain::quantity::Quota;
 use crate::store::{CommitError, Key, StoreError, Table};
 use std::borrow::Cow;
 
@@ -14,6 +16,14 @@ pub enum Error {
     /// Whoever has a higher ceiling may.
     #[error("{detail}")]
     AboveCeiling { detail: String },
+    /// Of raise requests: the one who filed it does not decide it.
+    #[error("you filed raise request `{id}` yourself: somebody else decides it")]
+    OwnRequest { id: String },
+    /// There can be one open raise request for a limit of an account.
+    #[error("raise request `{id}` for `{key}` is open: it has to be closed before another is made")]
+    RaiseRequestOpen { id: String, key: String },
+    #[error(transparent)]
+    NotRaisable(Box<NotRaisable>),
     /// Neither role nor ceiling would change it: somebody else has to, or another way.
     #[error("{detail}")]
     Forbidden { detail: String },
@@ -53,6 +63,20 @@ pub enum Internal {
     Change(&'static str),
     #[error("the stored revision {revision} is not a valid policy any more: {why}")]
     Policy { revision: u64, why: String },
+}
+
+/// Why a limit cannot be raised to what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct NotRaisable {
+    pub code: &'static str,
+    pub detail: String,
+    pub pointer: String,
+    pub limit: LimitKey,
+    /// What sets the quota at the wanted start, clamps aside.
+    pub in_force: Quota,
+    /// The most it can be raised to; None: there is no ceiling.
+    pub ceiling: Option<Quota>,
 }
 
 /// What is wrong with one field of a request.

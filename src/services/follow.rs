@@ -4,6 +4,7 @@ use super::boot::{account_id, put};
 use super::credentials::Keyring;
 use super::facts::{self, read_facts};
 use super::policies::{read_active, read_policy};
+use super::raise_requests::Board;
 use super::{Error, api_keys, keys, operators, payments, usage};
 use crate::domain::ids::AccountId;
 use crate::engine::Engine;
@@ -18,14 +19,20 @@ use std::sync::{Arc, Weak};
 /// ORDER: close the store before letting go of it while changes may be on their way, or the last hold on it may be the
 /// one that its own committer takes here.
 pub fn follow(store: &Arc<EmbeddedStore>, engine: &Arc<Engine>) -> Following {
-    follow_with_keys(store, engine, &Arc::default())
+    follow_with(store, engine, (&Arc::default(), &Arc::default()))
 }
 
-/// The same, and tells the keyring too.
-pub fn follow_with_keys(store: &Arc<EmbeddedStore>, engine: &Arc<Engine>, keyring: &Arc<Keyring>) -> Following {
+/// The same, and tells the keyring and the board of raise requests too.
+pub fn follow_with(
+    store: &Arc<EmbeddedStore>,
+    engine: &Arc<Engine>,
+    (keyring, board): (&Arc<Keyring>, &Arc<Board>),
+) -> Following {
     let weak = Arc::downgrade(store);
     let store_of_follower: Weak<dyn AdminStore> = weak;
-    let follower = Follower::new(store_of_follower, Arc::clone(engine)).with_keyring(Arc::clone(keyring));
+    let follower = Follower::new(store_of_follower, Arc::clone(engine))
+        .with_keyring(Arc::clone(keyring))
+        .with_board(Arc::clone(board));
     let following = follower.following.clone();
     store.on_apply(Box::new(move |seq, change| follower.apply(seq, change)));
     following
@@ -49,18 +56,24 @@ pub struct Follower {
     store: Weak<dyn AdminStore>,
     engine: Arc<Engine>,
     keyring: Arc<Keyring>,
+    board: Arc<Board>,
     following: Following,
 }
 
 impl Follower {
     #[must_use]
     pub fn new(store: Weak<dyn AdminStore>, engine: Arc<Engine>) -> Self {
-        Self { store, engine, keyring: Arc::default(), following: Following::default() }
+        Self { store, engine, keyring: Arc::default(), board: Arc::default(), following: Following::default() }
     }
 
     #[must_use]
     pub fn with_keyring(self, keyring: Arc<Keyring>) -> Self {
         Self { keyring, ..self }
+    }
+
+    #[must_use]
+    pub fn with_board(self, board: Arc<Board>) -> Self {
+        Self { board, ..self }
     }
 
     /// Reads back what a committed change touched and tells the engine what it means now.
@@ -70,7 +83,10 @@ impl Follower {
     pub fn apply(&self, seq: u64, change: &Changeset) {
         let Some(store) = self.store.upgrade() else { return };
         let touched = Touched::by(change);
-        if let Err(error) = touched.tell(&*store, (&self.engine, &self.keyring), seq) {
+        let told = touched.tell(&*store, (&self.engine, &self.keyring), seq);
+        // From the change itself and not read back, so that each state of a request is seen once, in its turn.
+        let seen = change.writes.iter().try_for_each(|write| self.board.follow(write));
+        if let Err(error) = told.and(seen) {
             tracing::error!(seq, %error, "the engine could not follow a change");
             self.following.0.lock().get_or_insert_with(|| format!("change {seq}: {error}"));
         }
@@ -115,6 +131,7 @@ impl Touched {
                 | Table::PaymentIds
                 | Table::PaymentEventIds
                 | Table::RaiseRequests
+                | Table::Evidence
                 | Table::Secrets
                 | Table::Due
                 | Table::Approvals

@@ -1,6 +1,7 @@
 //! Where each record is kept.
 
-use crate::domain::ids::{AccountId, PaymentRef, SourceId};
+use crate::domain::account::LimitKey;
+use crate::domain::ids::{AccountId, PaymentRef, PolicyId, SourceId};
 use crate::store::Key;
 
 const TALLY: &str = "tally";
@@ -11,6 +12,10 @@ const USAGE_RESETS: &str = "usage_resets";
 const LEDGER: &str = "ledger";
 const LEDGER_BY_TIME: &str = "ledger_by_time";
 const DUE_OF: &str = "due_of";
+const RAISE_OPEN: &str = "raise_open";
+const RAISE_PENDING: &str = "raise_pending";
+const RAISE_LAST: &str = "raise_last";
+const RAISES_OF: &str = "raises_of";
 const KEY_USED: &str = "key_used";
 const OPEN_APPROVALS: &str = "open_approvals";
 const BILLING_SOURCE: &str = "billing_source";
@@ -78,6 +83,44 @@ pub(super) fn override_in(row: &Key) -> Option<String> {
     parts.text()?;
     parts.text()?;
     parts.text()
+}
+
+/// In `index`: the open raise request for a limit of a main account.
+pub(super) fn raise_open(main: &AccountId, LimitKey { group, limit }: &LimitKey) -> Key {
+    Key::build().text(RAISE_OPEN).text(main.as_str()).text(group.as_str()).text(limit.as_str()).finish()
+}
+
+/// In `index`: a row for each raise request that is not closed.
+pub(super) fn raise_pending(id: &str) -> Key {
+    Key::build().text(RAISE_PENDING).text(id).finish()
+}
+
+pub(super) fn raises_pending() -> Key {
+    Key::text(RAISE_PENDING)
+}
+
+/// In `index`: the last raise request of a main account for a group.
+pub(super) fn raise_last(main: &AccountId, group: &PolicyId) -> Key {
+    Key::build().text(RAISE_LAST).text(main.as_str()).text(group.as_str()).finish()
+}
+
+/// In `index`: a row for each raise request of a main account.
+pub(super) fn raise_of(main: &AccountId, id: &str) -> Key {
+    Key::build().text(RAISES_OF).text(main.as_str()).text(id).finish()
+}
+
+pub(super) fn raises_of(main: &AccountId) -> Key {
+    Key::build().text(RAISES_OF).text(main.as_str()).finish()
+}
+
+/// The last part of a row, which is the raise request that it leads to.
+pub(super) fn raise_in(row: &Key) -> Option<String> {
+    let mut parts = row.read();
+    let mut last = None;
+    while let Some(part) = parts.text() {
+        last = Some(part);
+    }
+    last
 }
 
 /// In `payments`: one entry of a main account's ledger.

@@ -26,6 +26,7 @@ mod context;
 pub mod credentials;
 pub mod due;
 mod error;
+pub mod evidence;
 mod facts;
 pub mod flush;
 mod follow;
@@ -35,7 +36,10 @@ pub mod operators;
 pub mod overrides;
 pub mod payments;
 pub mod policies;
+pub mod raise_requests;
+pub mod raise_rules;
 pub mod records;
+pub mod renewals;
 pub mod seal;
 mod stored;
 
@@ -47,8 +51,8 @@ pub mod usage;
 
 pub use crate::store::{ActorKind, Origin};
 pub use context::{CONSOLE, Context, Done, IdempotencyRequest, IfMatch, SETUP};
-pub use error::{Error, FieldError, Internal};
-pub use follow::{Follower, Following, follow, follow_with_keys};
+pub use error::{Error, FieldError, Internal, NotRaisable};
+pub use follow::{Follower, Following, follow, follow_with};
 pub use stored::Stored;
 
 use crate::domain::four_eyes::FourEyes;
@@ -57,6 +61,7 @@ use crate::ids::Ids;
 use crate::store::AdminStore;
 use credentials::Keyring;
 use history::History;
+use raise_requests::Board;
 use seal::Seal;
 use std::sync::Arc;
 use turns::Turns;
@@ -95,6 +100,7 @@ pub struct Services {
     seal: Option<Seal>,
     keyring: Arc<Keyring>,
     history: Option<Arc<History>>,
+    board: Arc<Board>,
     four_eyes: FourEyes,
 }
 
@@ -110,6 +116,7 @@ impl Services {
             seal: None,
             keyring: Arc::default(),
             history: None,
+            board: Arc::default(),
             four_eyes: FourEyes::default(),
         }
     }
@@ -130,6 +137,18 @@ impl Services {
     #[must_use]
     pub fn with_keyring(self, keyring: Arc<Keyring>) -> Self {
         Self { keyring, ..self }
+    }
+
+    /// With the board that follows the store, and its calendar; without one there is the usual calendar, and nothing is noticed.
+    #[must_use]
+    pub fn with_board(self, board: Arc<Board>) -> Self {
+        Self { board, ..self }
+    }
+
+    /// The open raise requests, and how fast others were answered.
+    #[must_use]
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
     }
 
     /// With what takes two operators; without it nothing does.

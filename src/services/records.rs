@@ -2,6 +2,7 @@
 //!
 //! A field may be added with a default; one that is there keeps its name and meaning for good.
 
+use super::overrides::SupersededBy;
 use crate::domain::account::{Cap, Clamp, ClampScope, LimitKey, Override, Shape};
 use crate::domain::ids::{AccountId, Currency, PaymentRef, PolicyId};
 use crate::domain::ledger::{PaymentEvent, PaymentKind};
@@ -107,6 +108,11 @@ pub struct OverrideRecord {
     pub made: Act,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Act>,
+    /// The raise request that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raise_request: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<SupersededBy>,
 }
 
 /// `clamps`, by id; one that was removed is in the audit log alone.

@@ -48,6 +48,7 @@ tables! {
     Index = 19, "index";
     Idempotency = 20, "idempotency";
     Approvals = 21, "approvals";
+    Evidence = 22, "evidence";
 }
 
 impl Table {

@@ -42,6 +42,8 @@ mod operators;
 #[cfg(feature = "manual-clock")]
 mod overrides;
 mod policies;
+#[cfg(feature = "manual-clock")]
+mod raise_requests;
 mod reads;
 mod reconcile;
 #[cfg(feature = "manual-clock")]

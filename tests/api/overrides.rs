@@ -63,3 +63,30 @@ fn an_override_without_an_end_must_say_so() {
         (&json!("override"), &json!("set"), &json!(40))
     );
 }
+
+#[test]
+fn what_ends_soon_is_listed_with_a_proposal_by_its_use() {
+    let server = Control::start();
+    server.create("acme");
+    let made = server.post("/v1/overrides", new(3 * 24 * 60, 40)).is(201);
+    assert_eq!(server.allowed("acme", "MiniMax-M2", 30), 30);
+
+    let soon = server.get("/v1/overrides?ending_within=7d").is(200).json;
+
+    assert_eq!(soon["items"][0]["id"], made.json["id"]);
+    let proposal = &soon["items"][0]["proposal"];
+    assert_eq!(
+        (&proposal["action"], &proposal["quota"], &proposal["peak"]),
+        (&json!("shrink"), &json!(38), &json!(30))
+    );
+    assert_eq!(proposal["why"], "the peak of 30 is 75 % of it, above the tier's 20");
+    assert_eq!(server.allowed("acme", "MiniMax-M2", 5), 5);
+    let fuller = server.get("/v1/overrides?ending_within=7d&account=acme").is(200).json;
+    assert_eq!(fuller["items"][0]["proposal"]["action"], "renew");
+    assert_eq!(server.get("/v1/overrides?ending_within=2d").is(200).json["items"], json!([]));
+    assert!(server.get("/v1/overrides").is(200).json["items"][0].get("proposal").is_none());
+    for bad in ["0d", "7", "7s", "367d", "07d", "-1d"] {
+        let refused = server.get(&format!("/v1/overrides?ending_within={bad}")).refused(422, "invalid_request");
+        assert_eq!(refused.json["errors"][0]["pointer"], "/ending_within");
+    }
+}

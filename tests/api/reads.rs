@@ -22,10 +22,13 @@ fn furnished() -> (Control, Vec<String>) {
     let paid = json!({"event_id": "e1", "payment_id": "p1", "amount": 1, "currency": "CNY"});
     server.post("/v1/accounts/acme/top-ups", paid).is(201);
     server.source("billing", "generic");
+    let raise = json!({"account": "acme", "group": "text.m2", "limits": [{"limit": "tpm", "quota": 20_000_001}], "use_case": "u"});
+    let asked = server.post("/v1/raise-requests", raise).is(201);
     let id = |reply: &Reply| reply.json["id"].as_str().unwrap().to_owned();
     let place = |path: &str| match path.split('/').nth(2) {
         Some("overrides") if path.len() > 14 => format!("/v1/overrides/{}", id(&kept)),
         Some("clamps") if path.len() > 11 => format!("/v1/clamps/{}", id(&clamped)),
+        Some("raise-requests") => path.replace("rr_01kg8y2v0031gwr3b99bwpg6k4", &id(&asked)),
         Some("ledger") => {
             format!("{}?from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z", path.split('?').next().unwrap())
         }

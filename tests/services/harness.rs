@@ -1,5 +1,6 @@
 //! A control plane over a store in a temporary folder, with a clock that the test moves.
 
+use quotagate::calendar::Calendar;
 use quotagate::domain::account::LimitKey;
 use quotagate::domain::ids::{AccountId, PolicyId};
 use quotagate::domain::quantity::Quota;
@@ -10,7 +11,7 @@ use quotagate::services::history::History;
 use quotagate::services::policies::{self, NewRevision, Published, Source, Warnings};
 use quotagate::services::sub_accounts::{self, NewSubAccount};
 use quotagate::services::{
-    ActorKind, Context, Done, Error, Following, IdempotencyRequest, Origin, Services, boot, follow,
+    ActorKind, Context, Done, Error, Following, IdempotencyRequest, Origin, Services, boot, follow_with,
 };
 use quotagate::store::embedded::{EmbeddedStore, Options};
 use quotagate::store::{AdminStore, AuditFilter, CounterStore};
@@ -72,9 +73,12 @@ impl Plane {
 
     fn start(folder: TempDir, bounds: Bounds, (now, seed): (i64, u64)) -> Self {
         let (store, engine) = open(&folder, bounds);
-        let following = follow(&store, &engine);
+        let board = boot::board(&*store, Calendar::china_mainland().clone()).unwrap();
+        let following = follow_with(&store, &engine, (&Arc::default(), &board));
         let history = Arc::new(History::new(Arc::clone(&engine), store.clone()));
-        let services = Services::new(store.clone(), engine, Ids::seeded(seed)).with_history(Arc::clone(&history));
+        let services = Services::new(store.clone(), engine, Ids::seeded(seed))
+            .with_history(Arc::clone(&history))
+            .with_board(board);
         Self { services, following, store, history, now, bounds, folder }
     }
 
@@ -200,6 +204,12 @@ impl Plane {
         page.entries.into_iter().map(|entry| entry.audit.action).collect()
     }
 
+    /// The audit log as text, newest first.
+    pub fn store_audit_text(&self) -> String {
+        let page = self.store.audit(&AuditFilter::default(), None, 100).unwrap();
+        page.entries.into_iter().map(|entry| format!("{} {}\n", entry.audit.action, entry.audit.detail)).collect()
+    }
+
     /// Bytes of the folder of counters and history.
     pub fn counters_on_disk(&self) -> u64 {
         let mut folders = vec![self.folder.path().join("counters")];
@@ -281,6 +291,10 @@ pub fn refused<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
         Error::Stale { .. } => "stale".to_owned(),
         Error::IdempotencyMismatch => "mismatch".to_owned(),
         Error::TableFull { what, .. } => format!("full: {what}"),
+        Error::NotRaisable(why) => format!("{} {}", why.pointer, why.code),
+        Error::RaiseRequestOpen { .. } => "raise_request_open".to_owned(),
+        Error::OwnRequest { .. } => "own_request".to_owned(),
+        Error::AboveCeiling { .. } => "above_ceiling".to_owned(),
         other => format!("{other:?}"),
     }
 }

@@ -57,6 +57,14 @@ fn draw(page: &Page, streams: &mut Streams<'_>) -> io::Result<()> {
     for group in &page.groups {
         draw_group(page, group, streams)?;
     }
+    for (label, lines) in [
+        (page.labels.pools, page.pools.clone()),
+        (page.labels.raise_rules, page.raise_rules.iter().map(|(id, text)| format!("{id}: {text}")).collect()),
+    ] {
+        if !lines.is_empty() {
+            writeln!(streams.out, "\n{label}\n{}", lines.join("\n"))?;
+        }
+    }
     match &page.source {
         Some(source) => writeln!(streams.out, "\n{}: {}", page.labels.source, source.trim_end()),
         None => Ok(()),

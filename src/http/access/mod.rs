@@ -10,10 +10,12 @@ use super::problem::{Code, Problem};
 use super::request_id::RequestId;
 use super::state::State;
 use crate::domain::ids::AccountId;
+use crate::domain::raise_request::Side;
 use crate::engine::{Engine, Handle};
 use crate::services::api_keys::Scope;
 use crate::services::credentials::{ApiKey, Credential, Session};
 use crate::services::operators::{Action, Role};
+use crate::services::raise_requests::{Party, Sees};
 use crate::services::{ActorKind, CONSOLE, SETUP, Services};
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
@@ -79,6 +81,24 @@ impl Caller {
             Self::Setup | Self::Console | Self::Operator(..) => None,
             Self::Key(key) => key.account.as_ref(),
         }
+    }
+
+    /// Who it is to raise requests: a bound key is its customer, and no key sees what reviewers say among themselves.
+    pub(crate) fn party(&self) -> Party {
+        const BOTH: &[Side] = &[Side::Requester, Side::Reviewer];
+        const ASKS: &[Side] = &[Side::Requester];
+        let (sides, sees) = match self {
+            Self::Console => (BOTH, Sees::All),
+            Self::Operator(_, role) if role.may(Action::Answer) => (BOTH, Sees::All),
+            Self::Operator(_, role) if role.may(Action::Ask) => (ASKS, Sees::All),
+            Self::Operator(..) => (&[][..], Sees::All),
+            Self::Key(key) if key.account.is_some() && key.has_any(&[Scope::Raise]) => (ASKS, Sees::Shared),
+            Self::Key(key) if key.account.is_some() => (&[][..], Sees::Shared),
+            // Whoever files a request could have made the key: people answer.
+            Self::Key(key) if key.has_any(&[Scope::Admin]) => (ASKS, Sees::NoNotes),
+            Self::Setup | Self::Key(_) => (&[][..], Sees::NoNotes),
+        };
+        Party { account: self.bound_to().cloned(), sides, sees }
     }
 
     /// Errors: 404, because the account is not the one that a bound key is for, nor a sub-account of it.
@@ -147,6 +167,7 @@ pub(crate) fn check(request: &ServiceRequest, state: &State) -> Result<Option<Ca
         Credential::Setup if action == Action::Grant => Caller::Setup,
         Credential::Setup => return Err(Problem::new(Code::Forbidden, NO_CREDENTIALS)),
     };
+    must_be_bound(&caller, scopes, reach)?;
     within_reach(&caller, &state.engine, (path, reach))?;
     Ok(Some(caller))
 }
@@ -189,6 +210,18 @@ fn not_for(role: Role, action: Action) -> Problem {
     Problem::new(Code::Forbidden, detail)
 }
 
+/// Errors: a key comes by the scope `raise`, which is for one account, and is bound to none.
+fn must_be_bound(caller: &Caller, scopes: &[Scope], reach: Reach) -> Result<(), Problem> {
+    let Caller::Key(key) = caller else { return Ok(()) };
+    let others = scopes.iter().copied().filter(|scope| *scope != Scope::Raise);
+    let others: Vec<Scope> = others.chain([Scope::Admin]).collect();
+    if reach != Reach::Record || key.account.is_some() || key.has_any(&others) {
+        return Ok(());
+    }
+    let detail = format!("by the scope `raise` a key acts for one account; the key `{}` is bound to none", key.id);
+    Err(Problem::new(Code::Forbidden, detail))
+}
+
 fn within_reach(caller: &Caller, engine: &Engine, (path, reach): (&str, Reach)) -> Result<(), Problem> {
     let Some(own) = caller.bound_to() else { return Ok(()) };
     match reach {
@@ -198,7 +231,7 @@ fn within_reach(caller: &Caller, engine: &Engine, (path, reach): (&str, Reach)) 
             Ok(_) => Err(crate::engine::EndError::UnknownReservation.into()),
             Err(error) => Err(super::reservations::not_a_handle(&error)),
         },
-        Reach::Body | Reach::Common => Ok(()),
+        Reach::Record | Reach::Body | Reach::Common => Ok(()),
         Reach::All => {
             let detail = format!("this is about all accounts; the key `{}` is bound to `{own}`", caller.actor());
             Err(Problem::new(Code::Forbidden, detail))

@@ -25,6 +25,9 @@ pub(crate) enum Reach {
     Account,
     /// In the path, in a reservation's handle.
     Reservation,
+    /// In a record that the path names, or a list is filtered by: the handler reads it and asks [`super::Caller::party`].
+    /// The scope `raise` does not suffice for a key that is bound to no account.
+    Record,
     /// In the body: the handler asks [`super::Caller::must_reach`] for each.
     Body,
     /// Nowhere: it tells everybody the same.
@@ -54,6 +57,10 @@ const MONEY: Access = Access::Needs(&[Scope::Read, Scope::Billing], Reach::All, 
 const RECORD: Access = Access::Needs(&[Scope::Billing], Reach::All, Action::Money);
 const DECIDE: Access = Access::Needs(&[Scope::Decide], Reach::Body, Action::Decide);
 const RESERVATION: Access = Access::Needs(&[Scope::Decide], Reach::Reservation, Action::Decide);
+
+const RAISES: Access = Access::Needs(&[Scope::Raise, Scope::Read], Reach::Record, Action::Read);
+const ASK: Access = Access::Needs(&[Scope::Raise], Reach::Record, Action::Ask);
+const ANSWER: Access = Access::Needs(&[], Reach::All, Action::Answer);
 
 /// Every operation, by its id. `admin` has every scope.
 const OPERATIONS: &[(&str, Access)] = &[
@@ -113,6 +120,21 @@ const OPERATIONS: &[(&str, Access)] = &[
     ("listClamps", READ_ALL),
     ("getClamp", READ_ALL),
     ("deleteClamp", CLAMPS),
+    ("submitRaiseRequest", ASK),
+    ("listRaiseRequests", RAISES),
+    ("getRaiseRequest", RAISES),
+    ("getRaiseRequestEvidence", RAISES),
+    ("refreshRaiseRequestEvidence", ANSWER),
+    ("assignRaiseRequest", ANSWER),
+    ("requestRaiseRequestInfo", ANSWER),
+    ("replyToRaiseRequest", ASK),
+    ("counterOfferRaiseRequest", ANSWER),
+    ("acceptCounterOffer", ASK),
+    ("declineCounterOffer", ASK),
+    ("approveRaiseRequest", ANSWER),
+    ("denyRaiseRequest", ANSWER),
+    ("withdrawRaiseRequest", ASK),
+    ("addRaiseRequestNote", ANSWER),
     ("publishPolicy", POLICIES),
     ("listRevisions", READ_ALL),
     ("getRevision", READ_ALL),

@@ -5,6 +5,8 @@ use crate::domain::ids::PolicyId;
 use crate::domain::policy::{Adjustable, ReachedBy, Share, UnlistedResources};
 use crate::domain::quantity::Quota;
 use crate::policy::grammar::{duration_text, number_text, utc_offset_text};
+use crate::policy::page::Lang;
+use crate::policy::raises::{pool_text, rule_text};
 use std::fmt;
 
 impl fmt::Display for Change {
@@ -62,6 +64,25 @@ impl fmt::Display for What {
             }
             Self::Burst { limit, tier, swap } => write!(f, "limit `{limit}`: burst of `{tier}` {}", arrow(swap, burst)),
             Self::Adjustable { limit, swap } => write!(f, "limit `{limit}`: adjustable {}", arrow(swap, adjustable)),
+            Self::PoolAdded(pool) => write!(f, "pool added: {}", pool_text(pool, Lang::En)),
+            Self::PoolRemoved(limit) => write!(f, "pool of `{limit}` removed"),
+            Self::PoolCapacity { limit, swap } => {
+                write!(f, "pool of `{limit}`: capacity {}", arrow(swap, |capacity| number_text(*capacity)))
+            }
+            Self::RaiseRuleAdded(rule) => write!(f, "raise rule `{}` added: {}", rule.id, rule_text(rule, Lang::En)),
+            Self::RaiseRuleRemoved(rule) => write!(f, "raise rule `{rule}` removed"),
+            Self::RaiseRule(swap) => {
+                write!(
+                    f,
+                    "raise rule `{}`: {}",
+                    swap.to.id,
+                    arrow(swap, |rule| format!("[{}]", rule_text(rule, Lang::En)))
+                )
+            }
+            Self::RaiseRulesReordered(swap) => {
+                let names = |ids: &Vec<PolicyId>| ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
+                write!(f, "order of raise rules: {}", arrow(swap, names))
+            }
             Self::Wording { of } => write!(f, "wording of {of}"),
         }
     }

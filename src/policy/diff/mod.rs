@@ -3,12 +3,14 @@
 //! Owns the list of changes and their one-line wording. Deliberately absent: applying anything.
 
 mod line;
+mod raises;
 
 use crate::domain::ids::{PolicyId, ResourceName};
 use crate::domain::policy::{
     Adjustable, Algorithm, Group, Limit, Policy, ReachedBy, Rule, Share, Tier, UnlistedResources,
 };
 use crate::domain::quantity::Quota;
+use crate::domain::raise_rule::{Pool, RaiseRule};
 use std::collections::BTreeMap;
 
 /// One difference.
@@ -114,6 +116,18 @@ pub enum What {
         limit: LimitKey,
         swap: Swap<Adjustable>,
     },
+    PoolAdded(Pool),
+    PoolRemoved(LimitKey),
+    /// How much there is for all overrides of a limit together.
+    PoolCapacity {
+        limit: LimitKey,
+        swap: Swap<u64>,
+    },
+    RaiseRuleAdded(RaiseRule),
+    RaiseRuleRemoved(PolicyId),
+    RaiseRule(Swap<RaiseRule>),
+    /// Rules that both have are tried in another order.
+    RaiseRulesReordered(Swap<Vec<PolicyId>>),
     /// Titles, notes or the source differ; what is limited does not.
     Wording {
         of: String,
@@ -129,6 +143,8 @@ pub fn diff(from: &Policy, to: &Policy) -> Vec<Change> {
     list.tiers();
     list.groups();
     list.resources();
+    list.pools();
+    list.raise_rules();
     list.changes
 }
 

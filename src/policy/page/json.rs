@@ -3,6 +3,7 @@
 use super::super::grammar::{duration_text, utc_offset_text};
 use super::{Page, PageGroup, PageLimit};
 use crate::domain::policy::{Adjustable, Group, Limit, Policy, Rule, Share, UnlistedResources};
+use crate::domain::raise_rule::Pool;
 use serde_json::{Map, Value, json};
 
 impl Page {
@@ -25,6 +26,14 @@ impl Page {
             "tiers": tiers.collect::<Vec<_>>(),
             "groups": groups.collect::<Vec<_>>(),
         });
+        if !policy.pools.is_empty() {
+            let pool =
+                |pool: &Pool| json!({"group": pool.key.group, "limit": pool.key.limit, "capacity": pool.capacity});
+            out["pools"] = policy.pools.iter().map(pool).collect();
+        }
+        if !self.raise_rules.is_empty() {
+            out["raise_rules"] = self.raise_rules.iter().map(|(id, text)| json!({"id": id, "text": text})).collect();
+        }
         put(&mut out, "note", self.note.as_deref());
         put(&mut out, "source", self.source.as_deref());
         out

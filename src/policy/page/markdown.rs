@@ -16,6 +16,9 @@ impl Page {
         for group in &self.groups {
             self.group(&mut out, group);
         }
+        list(&mut out, self.labels.pools, self.pools.iter().map(|line| escaped(line)));
+        let rules = self.raise_rules.iter().map(|(id, text)| format!("`{id}`: {}", escaped(text)));
+        list(&mut out, self.labels.raise_rules, rules);
         if let Some(source) = &self.source {
             paragraph(&mut out, &format!("{}: {}", self.labels.source, escaped(source)));
         }
@@ -53,6 +56,14 @@ impl Page {
 
 fn paragraph(out: &mut String, text: &str) {
     _ = writeln!(out, "\n{}", text.trim_end());
+}
+
+/// A heading with a list, where there is anything in it.
+fn list(out: &mut String, heading: &str, lines: impl ExactSizeIterator<Item = String>) {
+    if lines.len() > 0 {
+        _ = writeln!(out, "\n## {heading}\n");
+        lines.for_each(|line| _ = writeln!(out, "- {line}"));
+    }
 }
 
 fn table(out: &mut String, head: &[String], rows: impl Iterator<Item = Vec<String>>) {

@@ -8,9 +8,12 @@ mod markdown;
 mod words;
 
 use super::grammar::{number_text, utc_offset_text};
+use super::raises::{pool_text, rule_text};
 use crate::domain::policy::{Algorithm, Group, Limit, Policy, Rule, Tier, Titles, UnlistedResources};
 use crate::domain::quantity::Quota;
 use words::Words;
+#[cfg(feature = "server")]
+pub(crate) use words::money;
 pub use words::{Lang, UnknownLang};
 
 /// All texts of the page; numbers are already written for people.
@@ -21,6 +24,10 @@ pub struct Page {
     pub source: Option<String>,
     pub tiers: Vec<PageTier>,
     pub groups: Vec<PageGroup>,
+    /// A line for each pool.
+    pub pools: Vec<String>,
+    /// The id of each raise rule, and the rule in words.
+    pub raise_rules: Vec<(String, String)>,
     /// What holds for the whole policy, a sentence each.
     pub remarks: Vec<String>,
     pub labels: Labels,
@@ -67,6 +74,8 @@ pub struct Labels {
     pub algorithm: &'static str,
     pub resources: &'static str,
     pub source: &'static str,
+    pub pools: &'static str,
+    pub raise_rules: &'static str,
 }
 
 /// The limits page of a policy.
@@ -86,6 +95,8 @@ pub fn page(policy: &Policy, lang: Lang) -> Page {
         source: policy.source.clone(),
         tiers: policy.tiers.iter().enumerate().map(|(rank, tier)| page_tier(policy, rank, tier, lang)).collect(),
         groups: policy.groups.iter().map(|group| page_group(policy, group, lang)).collect(),
+        pools: policy.pools.iter().map(|pool| pool_text(pool, lang)).collect(),
+        raise_rules: policy.raise_rules.iter().map(|rule| (rule.id.to_string(), rule_text(rule, lang))).collect(),
         remarks,
         labels: words.labels(),
     }

@@ -64,6 +64,8 @@ impl Words {
             algorithm: self.pick("算法", "Algorithm"),
             resources: self.pick("资源", "Resources"),
             source: self.pick("来源", "Source"),
+            pools: self.pick("容量池", "Pools"),
+            raise_rules: self.pick("自动答复提额申请", "Answers to raise requests"),
         }
     }
 
@@ -174,7 +176,7 @@ impl Words {
 }
 
 /// Minor units as the currency is written: `CNY 0.01`, `JPY 500`.
-fn money(minor: u64, currency: &Currency) -> String {
+pub(crate) fn money(minor: u64, currency: &Currency) -> String {
     let decimals = decimals(currency.as_str());
     let scale = 10_u64.pow(decimals);
     let whole = super::number_text(minor / scale);

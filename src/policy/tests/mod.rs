@@ -3,6 +3,7 @@
 mod bounds;
 mod limits;
 mod names;
+mod raises;
 mod rules;
 mod shipped;
 mod text;

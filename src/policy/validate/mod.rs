@@ -6,6 +6,7 @@
 mod groups;
 mod limits;
 mod names;
+mod raises;
 mod tiers;
 mod warnings;
 
@@ -26,7 +27,7 @@ use std::ops::RangeInclusive;
 pub const SCHEMA: &str = "quotagate.policy/v1";
 const DEFAULT_RESERVATION_TTL_MS: i64 = 600_000;
 
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 14] = [
     "schema",
     "name",
     "title",
@@ -39,6 +40,8 @@ const FIELDS: [&str; 12] = [
     "default_tier",
     "reservation_ttl",
     "groups",
+    "pools",
+    "raise_rules",
 ];
 
 /// Reads a whole policy. None: the report has errors. Else it may have warnings.
@@ -74,6 +77,9 @@ fn checked(root: Node<'_>, report: &mut Report) -> Option<Policy> {
     });
     let scope = groups::Scope { units: &unit_names, tiers: &tier_names };
     let groups = groups::groups(&fields, &scope, report);
+    let known = raises::Known { groups: groups.as_deref(), tiers: &tier_names };
+    let pools = raises::pools(&fields, known, report);
+    let raise_rules = raises::raise_rules(&fields, known, report);
     if report.has_errors() {
         return None;
     }
@@ -91,6 +97,8 @@ fn checked(root: Node<'_>, report: &mut Report) -> Option<Policy> {
         default_tier: default_tier?,
         reservation_ttl_ms: reservation_ttl_ms?,
         groups: groups?,
+        pools: pools?,
+        raise_rules: raise_rules?,
         canonical_json,
         content_hash,
     })

@@ -11,7 +11,7 @@ use crate::domain::quantity::MAX_AMOUNT;
 use std::collections::BTreeMap;
 
 /// The longest grace and the greatest account age that a policy may ask for: ten years and some days.
-const MAX_SPAN_MS: i64 = 3_660 * 86_400_000;
+pub(super) const MAX_SPAN_MS: i64 = 3_660 * 86_400_000;
 const DEFAULT_GRACE_MS: i64 = 30 * 86_400_000;
 
 /// The tiers, lowest first, and their ids as written.

@@ -5,7 +5,7 @@
 //! were busiest of late ([`top`]).
 //! Deliberately absent: what is counted (`engine`), a clock.
 
-mod histogram;
+pub(super) mod histogram;
 mod hour;
 mod read;
 mod summary;
@@ -13,7 +13,7 @@ mod tidy;
 mod top;
 
 pub use read::{MAX_POINTS, Point, Range, Series, Step, read};
-pub use summary::{Summary, Week, summary};
+pub use summary::{ByHour, Summary, Week, any_before, by_hour, summary};
 pub use top::{MAX_TOP, TopBy, TopRow, top};
 
 use super::{Error, Services};

@@ -167,7 +167,7 @@ impl Sum {
         self.tally.add(tally);
     }
 
-    fn point(self, from_ms: i64) -> Point {
+    pub fn point(self, from_ms: i64) -> Point {
         let Self { tally: Tally { admitted, denied, peak }, peak_ms, minutes_at_80, minutes_at_100 } = self;
         let admitted = u64::try_from(admitted).unwrap_or(0);
         Point { from_ms, admitted, denied, peak, peak_ms, minutes_at_80, minutes_at_100 }

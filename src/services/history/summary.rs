@@ -2,11 +2,11 @@
 
 use super::histogram::{Histogram, amount_bucket, amount_of, utilisation_bucket, utilisation_of};
 use super::hour::Kept;
-use super::read::{Sum, invalid};
-use super::{HOUR_MS, HOURS_KEPT_MS, hour_at};
+use super::read::{Point, Sum, invalid};
+use super::{HOUR_MS, HOURS_KEPT_MS, hour_at, key};
 use crate::domain::account::LimitKey;
 use crate::domain::history::{MINUTE_MS, Peak};
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, PolicyId};
 use crate::services::{Error, Services};
 
 const WEEK_MS: i64 = 7 * 24 * HOUR_MS;
@@ -55,66 +55,127 @@ pub struct Week {
 /// Sums up a limit from `from_ms` to `to_ms`, of which the last 90 days at most.
 ///
 /// Errors: there is no such account, the span is empty.
-pub fn summary(
+pub fn summary(services: &Services, account: &AccountId, key: &LimitKey, span: (i64, i64)) -> Result<Summary, Error> {
+    let limits = std::slice::from_ref(&key.limit);
+    let mut found = by_hour(services, account, (&key.group, limits), span)?;
+    // INVARIANT: there is one for each limit.
+    Ok(found.remove(0).summary)
+}
+
+/// A limit over a span, and the same by hours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ByHour {
+    pub summary: Summary,
+    /// Those in which something was decided, in order.
+    pub hours: Vec<Point>,
+}
+
+/// Sums up limits of a group as [`summary`] does, in the order in which they are named, and keeps the hours.
+///
+/// Errors: as for [`summary`].
+pub fn by_hour(
     services: &Services,
     account: &AccountId,
-    key: &LimitKey,
+    (group, limits): (&PolicyId, &[PolicyId]),
     (from_ms, to_ms): (i64, i64),
-) -> Result<Summary, Error> {
+) -> Result<Vec<ByHour>, Error> {
     let (history, main) = services.history_of(account)?;
     if to_ms <= from_ms {
         return Err(invalid("/to", "`to` must be later than `from`".to_owned()));
     }
     let from_ms = from_ms.max(to_ms.saturating_sub(HOURS_KEPT_MS));
     let (first, end) = (hour_at(from_ms), hour_at(to_ms.saturating_add(HOUR_MS - 1)));
-    let (from_ms, to_ms) = (i64::from(first) * HOUR_MS, i64::from(end) * HOUR_MS);
-    let count = (to_ms - from_ms + WEEK_MS - 1) / WEEK_MS;
-    let mut weeks = vec![Sum::default(); usize::try_from(count).unwrap_or(0)];
-    let (mut sum, mut by_admitted, mut by_utilisation) = (Sum::default(), Histogram::default(), Histogram::default());
-    for (hour, mut limits) in history.hours(&main, &key.group, (first, end))? {
+    let span = (i64::from(first) * HOUR_MS, i64::from(end) * HOUR_MS);
+    let mut sums: Vec<Summing> = limits.iter().map(|_| Summing::new(span)).collect();
+    for (hour, mut kept) in history.hours(&main, group, (first, end))? {
         let begins = i64::from(hour) * HOUR_MS;
-        let week = weeks.get_mut(((to_ms - begins - 1) / WEEK_MS) as usize);
+        for (limit, sum) in limits.iter().zip(&mut sums) {
+            kept.0.remove(limit).into_iter().for_each(|kept| sum.add(begins, kept));
+        }
+    }
+    Ok(sums.into_iter().map(|sum| sum.done(&main)).collect())
+}
+
+/// Whether anything is kept of a group from before a moment.
+///
+/// Errors: there is no such account.
+pub fn any_before(services: &Services, account: &AccountId, group: &PolicyId, ms: i64) -> Result<bool, Error> {
+    let (history, main) = services.history_of(account)?;
+    let (from, end) = (key(&main, group, 0), key(&main, group, hour_at(ms)));
+    Ok(!history.store.scan_history(from.as_bytes(), end.as_bytes(), 1)?.is_empty())
+}
+
+/// What is added up of one limit.
+struct Summing {
+    span: (i64, i64),
+    sum: Sum,
+    weeks: Vec<Sum>,
+    hours: Vec<Point>,
+    by_admitted: Histogram,
+    by_utilisation: Histogram,
+}
+
+impl Summing {
+    fn new(span: (i64, i64)) -> Self {
+        let count = (span.1 - span.0 + WEEK_MS - 1) / WEEK_MS;
+        Self {
+            span,
+            sum: Sum::default(),
+            weeks: vec![Sum::default(); usize::try_from(count).unwrap_or(0)],
+            hours: Vec::new(),
+            by_admitted: Histogram::default(),
+            by_utilisation: Histogram::default(),
+        }
+    }
+
+    fn add(&mut self, begins: i64, kept: Kept) {
         let mut of_hour = Sum::default();
-        match limits.0.remove(&key.limit) {
-            None => continue,
-            Some(Kept::Whole(whole)) => {
+        match kept {
+            Kept::Whole(whole) => {
                 of_hour.add_whole(begins, &whole);
-                by_admitted.add(&whole.by_admitted);
-                by_utilisation.add(&whole.by_utilisation);
+                self.by_admitted.add(&whole.by_admitted);
+                self.by_utilisation.add(&whole.by_utilisation);
             }
-            Some(Kept::Minutes(minutes)) => {
+            Kept::Minutes(minutes) => {
                 for (minute, tally) in minutes {
                     of_hour.add_minute(begins + i64::from(minute) * MINUTE_MS, &tally);
-                    by_admitted.count(amount_bucket(u64::try_from(tally.admitted).unwrap_or(0)));
-                    tally.peak.utilisation().into_iter().for_each(|it| by_utilisation.count(utilisation_bucket(it)));
+                    self.by_admitted.count(amount_bucket(u64::try_from(tally.admitted).unwrap_or(0)));
+                    let utilisation = tally.peak.utilisation();
+                    utilisation.into_iter().for_each(|it| self.by_utilisation.count(utilisation_bucket(it)));
                 }
             }
         }
-        sum.merge(&of_hour);
+        self.sum.merge(&of_hour);
+        let week = self.weeks.get_mut(((self.span.1 - begins - 1) / WEEK_MS) as usize);
         week.into_iter().for_each(|week| week.merge(&of_hour));
+        self.hours.push(of_hour.point(begins));
     }
-    let admitted = |percent| by_admitted.percentile(percent).map_or(0, amount_of);
-    let utilisation = |percent| by_utilisation.percentile(percent).map(utilisation_of);
-    Ok(Summary {
-        account: main,
-        from_ms,
-        to_ms,
-        active_minutes: by_admitted.total(),
-        admitted: sum.admitted(),
-        denied: sum.tally.denied,
-        peak: (by_admitted.total() > 0).then_some((sum.peak_ms, sum.tally.peak)),
-        minutes_at_80: sum.minutes_at_80,
-        minutes_at_100: sum.minutes_at_100,
-        admitted_p95: admitted(95),
-        admitted_p99: admitted(99),
-        utilisation_p95: utilisation(95),
-        utilisation_p99: utilisation(99),
-        weeks: (0..count)
-            .rev()
-            .zip(weeks.iter().rev())
-            .map(|(ago, week)| week.week(to_ms - ago * WEEK_MS, from_ms))
-            .collect(),
-    })
+
+    fn done(self, main: &AccountId) -> ByHour {
+        let Self { span: (from_ms, to_ms), sum, weeks, hours, by_admitted, by_utilisation } = self;
+        let admitted = |percent| by_admitted.percentile(percent).map_or(0, amount_of);
+        let utilisation = |percent| by_utilisation.percentile(percent).map(utilisation_of);
+        let weeks = (0_i64..).zip(&weeks).map(|(ago, week)| week.week(to_ms - ago * WEEK_MS, from_ms));
+        let mut in_order: Vec<Week> = weeks.collect();
+        in_order.reverse();
+        let summary = Summary {
+            account: main.clone(),
+            from_ms,
+            to_ms,
+            active_minutes: by_admitted.total(),
+            admitted: sum.admitted(),
+            denied: sum.tally.denied,
+            peak: (by_admitted.total() > 0).then_some((sum.peak_ms, sum.tally.peak)),
+            minutes_at_80: sum.minutes_at_80,
+            minutes_at_100: sum.minutes_at_100,
+            admitted_p95: admitted(95),
+            admitted_p99: admitted(99),
+            utilisation_p95: utilisation(95),
+            utilisation_p99: utilisation(99),
+            weeks: in_order,
+        };
+        ByHour { summary, hours }
+    }
 }
 
 impl Sum {

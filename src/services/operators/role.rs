@@ -23,6 +23,10 @@ pub enum Action {
     Accounts,
     Clamps,
     Overrides,
+    /// The customer's part of raise requests.
+    Ask,
+    /// The reviewer's part of them.
+    Answer,
     Policies,
     /// Of what others asked for; the role must suffice for that too.
     Approve,
@@ -57,9 +61,9 @@ impl Role {
         match action {
             Action::Own | Action::Read => true,
             Action::Decide => !matches!(self, Self::Viewer),
-            Action::Accounts => matches!(self, Self::Support | Self::Reviewer | Self::Owner),
+            Action::Accounts | Action::Ask => matches!(self, Self::Support | Self::Reviewer | Self::Owner),
             Action::Clamps => !matches!(self, Self::Viewer),
-            Action::Overrides => matches!(self, Self::Reviewer | Self::Owner),
+            Action::Overrides | Action::Answer => matches!(self, Self::Reviewer | Self::Owner),
             Action::Policies => matches!(self, Self::Publisher | Self::Owner),
             Action::Approve => matches!(self, Self::Reviewer | Self::Publisher | Self::Owner),
             Action::Money | Action::Credentials | Action::Grant => matches!(self, Self::Owner),
@@ -68,13 +72,15 @@ impl Role {
 }
 
 impl Action {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Own,
         Self::Read,
         Self::Decide,
         Self::Accounts,
         Self::Clamps,
         Self::Overrides,
+        Self::Ask,
+        Self::Answer,
         Self::Policies,
         Self::Approve,
         Self::Money,
@@ -91,6 +97,8 @@ impl Action {
             Self::Accounts => "create, change, suspend and resume accounts; caps",
             Self::Clamps => "set and remove clamps",
             Self::Overrides => "overrides, pinned tiers, resets of usage",
+            Self::Ask => "file raise requests for customers, reply, accept, decline and withdraw in their name",
+            Self::Answer => "take up, ask back, offer, approve and deny raise requests of others; their notes",
             Self::Policies => "publish and activate policies, change a tier's quota",
             Self::Approve => "approve or reject what another asked for, where one may do it oneself",
             Self::Money => "record payments, manage billing sources",

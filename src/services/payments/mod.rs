@@ -16,7 +16,7 @@ use super::stored::{self, Stored};
 use super::tier::TierView;
 use super::{Context, Done, Error, Internal, Page, Paging, Services, keys};
 use crate::domain::ids::{AccountId, Currency, PaymentRef};
-use crate::domain::ledger::{PaymentKind, Timeline};
+use crate::domain::ledger::{PaymentKind, Reversal, Timeline, reversals};
 use crate::store::{Key, Table};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -141,6 +141,16 @@ impl Services {
             Ok(())
         })?;
         Ok(told)
+    }
+
+    /// What was paid back to a main account, the earliest first: read from its whole ledger.
+    pub(super) fn reversals(&self, main: &AccountId) -> Result<Vec<Reversal>, Error> {
+        let mut events = Vec::new();
+        stored::each::<LedgerRecord>(&*self.store, Table::Payments, &keys::entries(main), |_, entry| {
+            events.push(entry.value.to_event());
+            Ok(())
+        })?;
+        Ok(reversals(&events))
     }
 
     /// What the payments of a main account add up to, by the engine, which follows the store.

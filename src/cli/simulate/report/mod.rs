@@ -1,13 +1,12 @@
 //! The report: one HTML file with its style and its plots inside, nothing loaded from elsewhere.
 
-mod axis;
-mod chart;
 mod plots;
 
 use super::Args;
 use super::replay::Ran;
 use super::table::{changes_in_words, notes, room, tally_text};
 use super::text::{file as shown, share, time, wait};
+use crate::charts::{self, Failed, escape, figure};
 use crate::policy::duration_text;
 use crate::policy::number_text as count;
 use crate::simulate::compare::Comparison;
@@ -16,9 +15,6 @@ use crate::simulate::uses::LimitName;
 use std::fmt::Write;
 use std::path::Path;
 
-type Failed = Box<dyn std::error::Error>;
-
-const STYLE: &str = include_str!("style.css");
 /// Limits with a plot of their own; the table has all of them.
 const MAX_USE_PLOTS: usize = 24;
 /// Accounts with changes that are listed.
@@ -27,15 +23,7 @@ const MAX_PAIRS_SHOWN: usize = 100;
 /// The whole page.
 pub(super) fn page(args: &Args, ran: &Ran) -> Result<String, Failed> {
     let title = format!("{} on {}", ran.policy, shown(&args.trace));
-    let mut page = String::with_capacity(1 << 16);
-    write!(
-        page,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n\
-         <body>\n<main>\n",
-        escape(&title)
-    )?;
+    let mut page = charts::begin(&title);
     header(&mut page, args, ran)?;
     cards(&mut page, &ran.summary)?;
     figures(&mut page, ran)?;
@@ -43,7 +31,7 @@ pub(super) fn page(args: &Args, ran: &Ran) -> Result<String, Failed> {
     if let (Some(comparison), Some(file)) = (&ran.comparison, &args.compare) {
         compared(&mut page, comparison, (&args.policy, file))?;
     }
-    writeln!(page, "</main>\n</body>\n</html>")?;
+    page.push_str(charts::END);
     Ok(page)
 }
 
@@ -94,7 +82,7 @@ fn figures(page: &mut String, ran: &Ran) -> Result<(), Failed> {
     let Some(series) = ran.series.as_ref().filter(|series| !series.bins.is_empty()) else { return Ok(()) };
     let bin = plots::bin_name(series);
     let legend = "<i class=\"allowed\"></i>allowed <i class=\"denied\"></i>denied";
-    figure(page, "decisions", &format!("Decisions {bin}"), legend, &plots::decisions(series)?)?;
+    page.push_str(&figure("decisions", &format!("Decisions {bin}"), legend, &plots::decisions(series)?));
     let nearest = if ran.caller.is_some() { "" } else { " Of the account nearest its quota." };
     for (number, name) in series.limits().iter().enumerate().take(MAX_USE_PLOTS) {
         let legend = format!(
@@ -102,7 +90,7 @@ fn figures(page: &mut String, ran: &Ran) -> Result<(), Failed> {
             escape(&limit_in_words(name))
         );
         let title = format!("Use of <code>{}</code>", escape(&name.to_string()));
-        figure(page, "use", &title, &legend, &plots::uses(series, number, name)?)?;
+        page.push_str(&figure("use", &title, &legend, &plots::uses(series, number, name)?));
     }
     let hidden = series.limits().len().saturating_sub(MAX_USE_PLOTS) + series.limits_left_out();
     if hidden > 0 {
@@ -116,13 +104,7 @@ fn figures(page: &mut String, ran: &Ran) -> Result<(), Failed> {
         writeln!(page, "<section><h2>Retry after</h2>\n<p>No request was told to wait.</p></section>")?;
         return Ok(());
     }
-    figure(page, "waits", "Retry after", &legend, &plots::waits(series)?)
-}
-
-/// `title` and `legend` are HTML.
-fn figure(page: &mut String, kind: &str, title: &str, legend: &str, svg: &str) -> Result<(), Failed> {
-    writeln!(page, "<section>\n<h2>{title}</h2>\n<figure class=\"plot {kind}\">\n<figcaption>{legend}</figcaption>")?;
-    writeln!(page, "{}</figure>\n</section>", svg.trim_start())?;
+    page.push_str(&figure("waits", "Retry after", &legend, &plots::waits(series)?));
     Ok(())
 }
 
@@ -204,38 +186,4 @@ fn compared(page: &mut String, comparison: &Comparison, files: (&Path, &Path)) -
     }
     writeln!(page, "</section>")?;
     Ok(())
-}
-
-/// Text for use in HTML, in attributes too.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            _ => escaped.push(letter),
-        }
-    }
-    escaped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn markup_in_text_is_escaped() {
-        assert_eq!(escape("<b a=\"1\" c='2'>&"), "&lt;b a=&quot;1&quot; c=&#39;2&#39;&gt;&amp;");
-    }
-
-    #[test]
-    fn every_colour_of_the_plots_has_another_on_a_dark_page() {
-        for colour in [chart::INK, chart::GRID, chart::ALLOWED, chart::DENIED, chart::USE, chart::QUOTA] {
-            let written = format!("\"#{:02X}{:02X}{:02X}\"", colour.0, colour.1, colour.2);
-            assert!(STYLE.contains(&written), "{written}");
-        }
-    }
 }

@@ -1,15 +1,11 @@
 //! The three kinds of plot: decisions, use against quota, waits.
 
-use super::axis::Axis;
-use super::chart::{ALLOWED, DENIED, Frame, QUOTA, USE, bar, draw, line};
+use crate::charts::{ALLOWED, Axis, DENIED, Failed, Frame, QUOTA, USE, bar, draw, line, moment};
 use crate::policy::duration_text;
 use crate::simulate::Series;
 use crate::simulate::series::Bin;
 use crate::simulate::uses::{LimitName, Use};
-use jiff::Timestamp;
 use std::ops::Range;
-
-type Failed = Box<dyn std::error::Error>;
 
 /// Bars stand apart while there are fewer than this.
 const CLOSE_BARS: usize = 120;
@@ -112,16 +108,4 @@ fn time_span<T>(bins: &[(i64, T)], width: i64) -> Range<i64> {
         (Some((first, _)), Some((last, _))) => *first..*last + width,
         _ => 0..width,
     }
-}
-
-/// A tick of the time axis; only the day where the step is one or more.
-fn moment(ms: i64, step_ms: i64) -> String {
-    let Ok(time) = Timestamp::from_millisecond(ms) else { return String::new() };
-    let midnight = ms % 86_400_000 == 0;
-    let format = match step_ms {
-        86_400_000.. => "%Y-%m-%d",
-        _ if midnight => "%m-%d",
-        _ => "%H:%M",
-    };
-    time.strftime(format).to_string()
 }

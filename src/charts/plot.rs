@@ -8,22 +8,23 @@ use plotters::prelude::{
 };
 
 /// Colours as they are on a light page. The style sheet names them again to give them others on a dark one.
-pub(super) const INK: RGBColor = RGBColor(0x5b, 0x64, 0x72);
-pub(super) const GRID: RGBColor = RGBColor(0xe6, 0xe9, 0xee);
-pub(super) const ALLOWED: RGBColor = RGBColor(0x2f, 0x6f, 0xde);
-pub(super) const DENIED: RGBColor = RGBColor(0xe2, 0x6d, 0x3c);
-pub(super) const USE: RGBColor = RGBColor(0x1b, 0x94, 0x8c);
-pub(super) const QUOTA: RGBColor = RGBColor(0xb4, 0x2b, 0x3f);
+pub(crate) const INK: RGBColor = RGBColor(0x5b, 0x64, 0x72);
+pub(crate) const GRID: RGBColor = RGBColor(0xe6, 0xe9, 0xee);
+pub(crate) const ALLOWED: RGBColor = RGBColor(0x2f, 0x6f, 0xde);
+pub(crate) const DENIED: RGBColor = RGBColor(0xe2, 0x6d, 0x3c);
+pub(crate) const USE: RGBColor = RGBColor(0x1b, 0x94, 0x8c);
+pub(crate) const QUOTA: RGBColor = RGBColor(0xb4, 0x2b, 0x3f);
+pub(crate) const WANTED: RGBColor = RGBColor(0x7d, 0x4f, 0xc4);
 
 /// In units of the drawing, which is twice as fine as it is shown, so that thin bars keep their width.
 const SIZE: (u32, u32) = (1840, 500);
 const FONT: f64 = 30.0;
 
-type Failed = Box<dyn std::error::Error>;
-pub(super) type Context<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
+pub(crate) type Failed = Box<dyn std::error::Error>;
+pub(crate) type Context<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 
 /// What surrounds the data.
-pub(super) struct Frame {
+pub(crate) struct Frame {
     /// For those who cannot see it.
     pub label: String,
     pub x: Axis,
@@ -33,7 +34,7 @@ pub(super) struct Frame {
 }
 
 /// Draws a plot into SVG for use inside HTML.
-pub(super) fn draw(
+pub(crate) fn draw(
     frame: Frame,
     paint: impl FnOnce(&mut Context<'_, '_>) -> Result<(), Failed>,
 ) -> Result<String, Failed> {
@@ -70,7 +71,7 @@ pub(super) fn draw(
 }
 
 /// A filled box from one corner to the other.
-pub(super) fn bar(
+pub(crate) fn bar(
     chart: &mut Context<'_, '_>,
     (from, to): ((f64, f64), (f64, f64)),
     colour: RGBColor,
@@ -79,7 +80,7 @@ pub(super) fn bar(
     Ok(())
 }
 
-pub(super) fn line(chart: &mut Context<'_, '_>, points: Vec<(f64, f64)>, colour: RGBColor) -> Result<(), Failed> {
+pub(crate) fn line(chart: &mut Context<'_, '_>, points: Vec<(f64, f64)>, colour: RGBColor) -> Result<(), Failed> {
     chart.draw_series(std::iter::once(PathElement::new(points, colour.stroke_width(4))))?;
     Ok(())
 }

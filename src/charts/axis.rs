@@ -1,6 +1,7 @@
 //! Axes whose ticks lie where people expect them.
 
 use crate::policy::number_text;
+use jiff::Timestamp;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use std::ops::Range;
 
@@ -35,7 +36,7 @@ const TIME_STEPS_MS: [i64; 25] = [
 
 /// A straight axis with its ticks and their names. Drawing is the one place where floating point is used.
 #[derive(Debug, Clone)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     range: Range<f64>,
     ticks: Vec<(f64, String)>,
 }
@@ -123,6 +124,18 @@ impl ValueFormatter<f64> for Axis {
     fn format_ext(&self, value: &f64) -> String {
         self.name(*value)
     }
+}
+
+/// A tick of an axis of times; only the day where the step is one or more.
+pub(crate) fn moment(ms: i64, step_ms: i64) -> String {
+    let Ok(time) = Timestamp::from_millisecond(ms) else { return String::new() };
+    let midnight = ms % 86_400_000 == 0;
+    let format = match step_ms {
+        86_400_000.. => "%Y-%m-%d",
+        _ if midnight => "%m-%d",
+        _ => "%H:%M",
+    };
+    time.strftime(format).to_string()
 }
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
 //! Overrides: a quota for one limit of one main account, over a span of time.
 
+mod plan;
+
+pub use plan::SupersededBy;
+pub(super) use plan::{Adding, Overlap};
+
 use super::accounts::subject as account_subject;
 use super::checks::Checks;
 use super::commit::{Change, Plan};
-use super::records::{Act, OverrideRecord, ShapeRecord, Tally};
+use super::records::{Act, OverrideRecord, ShapeRecord};
 use super::stored::{self, Stored};
-use super::{Context, Done, Error, MAX_OVERRIDES, Page, Paging, Services, ceilings, keys};
+use super::{Context, Done, Error, Page, Paging, Services, ceilings, keys};
 use crate::domain::account::LimitKey;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::quantity::Quota;
@@ -13,7 +18,6 @@ use crate::ids::IdKind;
 use crate::store::{Key, Table};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewOverride {
@@ -80,30 +84,15 @@ pub fn create(services: &Services, context: &Context, new: &NewOverride) -> Resu
         let record = checked(services, context, new)?;
         services.main_record(&new.account)?;
         ceilings::check_quota(services, context, &new.account, (&new.key, new.quota))?;
-        let (tally, tally_revision) = services.tally(&new.account)?;
-        let (live, over): (Vec<_>, Vec<_>) =
-            services.live_overrides(&new.account)?.into_iter().partition(|(_, held)| !held.is_over(context.now));
-        if let Some((other, _)) = live.iter().find(|(_, held)| held.key() == new.key && held.overlaps(&record)) {
-            let detail = format!("override `{other}` for the same limit overlaps it in time: revoke that one first");
-            return Err(Error::conflict("override_overlaps", detail));
-        }
-        if live.len() >= MAX_OVERRIDES {
-            return Err(Error::TableFull { what: "overrides of one account", most: MAX_OVERRIDES });
-        }
-        let counted = Tally { overrides_made: tally.overrides_made + 1, ..tally };
-        let mut change = Change::new("override.create", subject(&id))
+        let change = Change::new("override.create", subject(&id))
             .subject(account_subject(&new.account))
             .detail("reason", &new.reason)?
-            .detail("after", &record)?
-            .expect(Table::Index, keys::tally(&new.account), tally_revision)
-            .put(Table::Overrides, Key::text(&id), &record)?
-            .put(Table::Index, keys::override_of(&new.account, &id), json!({}))?
-            .put(Table::Index, keys::live_override(&new.account, &id), json!({}))?
-            .put(Table::Index, keys::tally(&new.account), counted)?;
-        for (ended, _) in over {
-            change = change.delete(Table::Index, keys::live_override(&new.account, &ended));
-        }
-        Ok(Plan::Change { value: services.override_view(id.clone(), record, context.now), change })
+            .detail("after", &record)?;
+        let made = [(id.clone(), record)];
+        let adding = Adding { account: &new.account, made: &made, overlap: Overlap::Refused };
+        let change = services.add_overrides(context, change, &adding)?.change;
+        let [(id, record)] = made;
+        Ok(Plan::Change { value: services.override_view(id, record, context.now), change })
     })
 }
 
@@ -131,6 +120,8 @@ fn checked(services: &Services, context: &Context, new: &NewOverride) -> Result<
         expires_at_ms: new.expires_at_ms,
         made: Act::of(context, &new.reason),
         revoked: None,
+        raise_request: None,
+        superseded_by: None,
     })
 }
 
@@ -190,7 +181,7 @@ pub fn revoke(services: &Services, context: &Context, id: &str, reason: &str) ->
     })
 }
 
-fn subject(id: &str) -> String {
+pub(super) fn subject(id: &str) -> String {
     format!("override:{id}")
 }
 
@@ -234,11 +225,11 @@ impl Services {
     }
 
     /// Those of a main account that were not revoked, the ones that have ended lately among them.
-    fn live_overrides(&self, main: &AccountId) -> Result<Vec<(String, OverrideRecord)>, Error> {
+    pub(super) fn live_overrides(&self, main: &AccountId) -> Result<Vec<(String, Stored<OverrideRecord>)>, Error> {
         let mut live = Vec::new();
         stored::each::<serde_json::Value>(&*self.store, Table::Index, &keys::live_overrides_of(main), |row, _| {
             let id = keys::override_in(&row).unwrap_or_default();
-            let record = self.override_record(&id)?.value;
+            let record = self.override_record(&id)?;
             live.push((id, record));
             Ok(())
         })?;
