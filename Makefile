@@ -5,7 +5,7 @@ RELEASE = --release
 DEMO = cargo run $(RELEASE) -- simulate --policy policies/minimax.yaml \
 	--trace tests/data/AzureLLMInferenceTrace_code.csv --resource MiniMax-M2
 
-.PHONY: help run demo test check deny bench bench-http bench-start bench-payments openapi schemathesis lint-openapi browser clean
+.PHONY: help run demo test check deny bench bench-http bench-start bench-payments bench-logins openapi schemathesis lint-openapi browser clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ bench-start: ## a start with many accounts, a large policy (wrk)
 
 bench-payments: ## payment events a second, and what decisions lose meanwhile (wrk)
 	benches/http/payments.sh
+
+bench-logins: ## what decisions lose beside 50 logins a second (wrk)
+	benches/http/logins.sh
 
 schemathesis: ## thousands of made-up requests against a server of its own (python3)
 	cargo build

@@ -11,6 +11,7 @@ mod data;
 mod import;
 mod input;
 mod key;
+mod log;
 mod openapi;
 mod operator;
 mod policy;

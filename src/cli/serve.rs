@@ -1,13 +1,12 @@
 //! `quotagate serve`: the server.
 
-use super::{Failure, Streams};
+use super::{Failure, Streams, log};
 use crate::app::{App, Started};
-use crate::config::{Config, LogFormat, Sources};
+use crate::config::{Config, Sources};
 use crate::services::seal::Secret;
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
-use tracing_subscriber::EnvFilter;
 
 /// Serve decisions and their administration over HTTP
 #[derive(Debug, clap::Args)]
@@ -131,22 +130,10 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<(), Failure>
         return Ok(write!(streams.out, "{settings}")?);
     }
     let config = Config::from_sources(&sources).map_err(|error| refused(&error))?;
-    log_to_stderr(&config);
+    log::to_stderr(&config);
     let app = App::start(config.clone()).map_err(|error| refused(&error))?;
     greet(app.started(), &config, streams)?;
     app.run().map_err(|error| refused(&error))
-}
-
-fn log_to_stderr(config: &Config) {
-    // The filter was read once already; what it lacks is no reason to stop.
-    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let ansi = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
-    // A program that embeds the server may have its own log.
-    _ = match config.log_format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
 }
 
 const JSON: &str = "-H 'content-type: application/json'";

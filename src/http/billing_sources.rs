@@ -1,6 +1,6 @@
 //! Billing sources: who may deliver signed events, and with which secrets.
 
-use super::change::{Act as Deed, Change, ChangeQuery, IdempotencyKey, IfMatch};
+use super::change::{Act as Deed, Change, ChangeQuery, IdempotencyKey, IfMatch, PrivateChange};
 use super::problem::Problem;
 use super::query::{List, Listed, NoFilter, PageQuery, Read};
 use super::reply;
@@ -164,7 +164,7 @@ fn location(source: &SourceView) -> String {
     ),
 )]
 #[post("/v1/billing-sources")]
-pub(crate) async fn create(change: Change<SourceRequest>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn create(PrivateChange(change): PrivateChange<SourceRequest>) -> Result<HttpResponse, Problem> {
     let work = |services: &_, context: &_, body: SourceRequest| {
         let new = NewSource {
             id: body.id,
@@ -222,7 +222,10 @@ pub(crate) async fn read(reading: Read, source: Path<SourceId>) -> Result<HttpRe
     ),
 )]
 #[post("/v1/billing-sources/{source}/secrets")]
-pub(crate) async fn add_secret(source: Path<SourceId>, change: Change<SecretRequest>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn add_secret(
+    source: Path<SourceId>,
+    PrivateChange(change): PrivateChange<SecretRequest>,
+) -> Result<HttpResponse, Problem> {
     let work = move |services: &_, context: &_, body: SecretRequest| {
         billing_sources::add_secret(services, context, &source, body.secret.as_ref().map(|Given(secret)| secret))
     };

@@ -136,6 +136,11 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(bytes).map(|Object(value)| value).map_err(|_| explain::<Object<T>>(bytes))
 }
 
+/// The same for a body that has a password in it: no value is repeated in an error.
+pub(crate) fn parse_private<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    parse(bytes).map_err(Problem::without_values)
+}
+
 /// A `T` written as an object: serde would take a list of its fields' values too.
 pub(crate) struct Object<T>(pub(crate) T);
 
@@ -146,6 +151,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
             type Value = T;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
+            }
+            // It may be a secret, and is not repeated.
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<T, E> {
+                Err(E::custom("invalid type: a string, expected a JSON object"))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
                 T::deserialize(MapAccessDeserializer::new(map))

@@ -26,6 +26,9 @@ pub(crate) struct Change<T> {
     act: Act,
 }
 
+/// The same, and its body has a password or another secret in it: no value of it is repeated in an error.
+pub(crate) struct PrivateChange<T>(pub(crate) Change<T>);
+
 /// A change without a body; what is sent as one is read and passed over.
 pub(crate) struct Act {
     services: Arc<Services>,
@@ -148,20 +151,38 @@ fn state(request: &HttpRequest) -> Result<Data<State>, Problem> {
     request.app_data::<Data<State>>().cloned().ok_or_else(|| Problem::internal(&"the server has no state"))
 }
 
+impl<T> Change<T> {
+    async fn read(
+        request: HttpRequest,
+        bytes: impl Future<Output = Result<JsonBytes, Problem>>,
+        parse: fn(&[u8]) -> Result<T, Problem>,
+    ) -> Result<Self, Problem> {
+        let bytes: Bytes = bytes.await?.0;
+        let query = ChangeQuery::read(&request)?;
+        let body = parse(&bytes)?;
+        let act = Act::of(&request, &query, &bytes)?;
+        Ok(Self { body, act })
+    }
+}
+
 impl<T: DeserializeOwned + 'static> FromRequest for Change<T> {
     type Error = Problem;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let bytes = JsonBytes::from_request(request, payload);
-        let request = request.clone();
-        Box::pin(async move {
-            let bytes: Bytes = bytes.await?.0;
-            let query = ChangeQuery::read(&request)?;
-            let body = body::parse(&bytes)?;
-            let act = Act::of(&request, &query, &bytes)?;
-            Ok(Self { body, act })
-        })
+        Box::pin(Self::read(request.clone(), bytes, body::parse))
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for PrivateChange<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = JsonBytes::from_request(request, payload);
+        let read = Change::read(request.clone(), bytes, body::parse_private);
+        Box::pin(async { read.await.map(Self) })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::access::{self, Caller};
 use super::approvals::{ApprovalAnswer, asked};
 use super::billing_sources::Given;
-use super::change::{Act, Change, ChangeQuery, IfMatch};
+use super::change::{Act, ChangeQuery, IfMatch, PrivateChange};
 use super::problem::Problem;
 use super::query::{List, Listed, NoFilter, NoQuery, PageQuery, Read};
 use super::reply;
@@ -166,7 +166,10 @@ fn location(operator: &OperatorView) -> String {
     ),
 )]
 #[post("/v1/operators")]
-pub(crate) async fn create(state: Data<State>, change: Change<OperatorRequest>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn create(
+    state: Data<State>,
+    PrivateChange(change): PrivateChange<OperatorRequest>,
+) -> Result<HttpResponse, Problem> {
     let turn = state.hashing.turn().await?;
     let work = move |services: &_, context: &_, body: OperatorRequest| {
         let _turn = turn;
@@ -222,7 +225,7 @@ pub(crate) async fn read(reading: Read, name: Path<OperatorName>) -> Result<Http
 pub(crate) async fn update(
     state: Data<State>,
     name: Path<OperatorName>,
-    change: Change<OperatorPatchRequest>,
+    PrivateChange(change): PrivateChange<OperatorPatchRequest>,
 ) -> Result<HttpResponse, Problem> {
     let turn = state.hashing.turn().await?;
     let work = move |services: &_, context: &_, body: OperatorPatchRequest| {

@@ -3,10 +3,12 @@
 pub(crate) use super::code::Code;
 use crate::domain::ids::PolicyId;
 use crate::domain::quantity::Quota;
+use crate::services::credentials::without_secrets;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::fmt;
 use utoipa::ToSchema;
 
@@ -42,7 +44,7 @@ pub(crate) struct FieldError {
     pub(crate) pointer: String,
     /// What is wrong, for programs.
     #[schema(value_type = String, example = "invalid_value")]
-    pub(crate) code: std::borrow::Cow<'static, str>,
+    pub(crate) code: Cow<'static, str>,
     /// What is wrong, for people.
     #[schema(example = "`-5` is not an amount: write an integer from 0 to 10^15")]
     pub(crate) detail: String,
@@ -50,7 +52,28 @@ pub(crate) struct FieldError {
 
 impl FieldError {
     pub(crate) fn new(place: Place, pointer: impl Into<String>, code: &'static str, detail: impl ToString) -> Self {
-        Self { place, pointer: pointer.into(), code: code.into(), detail: detail.to_string() }
+        let (pointer, detail) = (pointer.into(), detail.to_string());
+        Self { place, pointer: shown(pointer), code: code.into(), detail: shown(detail) }
+    }
+}
+
+/// Answers are logged and shown to others: what a caller sent comes back without its secrets.
+fn shown(text: String) -> String {
+    match without_secrets(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(kept) => kept,
+    }
+}
+
+/// What is wrong with a value, in words that do not repeat it.
+fn without_value(detail: &str) -> String {
+    // ORDER: from the end, because what was sent may hold these words too, and what follows them is ours.
+    if let Some((_, rule)) = detail.rsplit_once("` is not valid: ") {
+        return format!("this is not valid: {rule}");
+    }
+    match detail.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => "this is not valid".to_owned(),
     }
 }
 
@@ -145,7 +168,7 @@ impl Problem {
             code,
             title: code.title(),
             status: code.status().as_u16(),
-            detail: detail.into(),
+            detail: shown(detail.into()),
             errors: Vec::new(),
             current_etag: None,
             allowed_transitions: Vec::new(),
@@ -205,6 +228,18 @@ impl Problem {
             _ => problem,
         };
         problem.with_request_id("90a24527-00000008")
+    }
+
+    /// For a body that has a password in it, which may be any text and may stand in the wrong place.
+    pub(crate) fn without_values(self) -> Self {
+        if self.0.errors.is_empty() {
+            return self;
+        }
+        let told = |error: FieldError| match error.code.as_ref() {
+            "invalid_value" => FieldError { detail: without_value(&error.detail), ..error },
+            _ => error,
+        };
+        Self::invalid(self.0.errors.into_iter().map(told).collect())
     }
 
     /// The values that are not valid stand in the query.
@@ -312,6 +347,22 @@ mod tests {
             assert_eq!(problem.0.kind, format!("/docs/errors#{}", code.as_value()));
             assert!(code.status().as_u16() >= 400, "{code:?}");
         }
+    }
+
+    #[test]
+    fn of_a_private_body_it_is_told_what_is_wrong_and_not_what_was_sent() {
+        for (detail, told) in [
+            ("operator name `my secret` is not valid: write it so", "this is not valid: write it so"),
+            ("unknown variant `a, expected b`, expected one of `viewer`, `owner`", "expected one of `viewer`, `owner`"),
+            ("invalid type: string \"my secret\", expected u32", "expected u32"),
+            ("`my secret` is no number", "this is not valid"),
+        ] {
+            let problem = Problem::field(Place::Body, "/name", "invalid_value", detail).without_values();
+            assert_eq!(problem.0.errors[0].detail, told);
+            assert_eq!(problem.0.detail, format!("/name: {told}"));
+        }
+        let unknown = Problem::field(Place::Body, "/nam", "unknown_field", "unknown field `nam`").without_values();
+        assert_eq!(unknown.0.errors[0].detail, "unknown field `nam`");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The name of one request: in the answer's header, in errors and in the log.
 
+use crate::services::credentials::without_secrets;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use compact_str::CompactString;
 use std::sync::LazyLock;
@@ -41,7 +42,8 @@ impl RequestId {
 
 fn is_sane(id: &str) -> bool {
     let sane = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-');
-    (1..=MAX_BYTES).contains(&id.len()) && id.bytes().all(sane)
+    // It is kept for good: a key in the wrong header is not.
+    (1..=MAX_BYTES).contains(&id.len()) && id.bytes().all(sane) && without_secrets(id) == id
 }
 
 #[cfg(test)]
@@ -57,7 +59,7 @@ mod tests {
         };
 
         assert_eq!(of("job-7.a"), "job-7.a");
-        for bad in ["", "a b", "a\"b", &"a".repeat(65)] {
+        for bad in ["", "a b", "a\"b", &"a".repeat(65), "qg_000000000000000000000000000000000t"] {
             assert_ne!(of(bad), bad);
         }
     }

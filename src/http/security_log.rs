@@ -8,6 +8,7 @@ use super::reply;
 use super::request_id::RequestId;
 use super::state::State;
 use super::wire::rfc3339;
+use crate::services::credentials::without_secrets;
 use crate::store::embedded::Attempt;
 use actix_web::dev::ServiceRequest;
 use actix_web::web::{Data, block};
@@ -50,7 +51,7 @@ pub(crate) fn note_refusal(state: &State, request: &ServiceRequest, (problem, id
     if !state.refusals.may_write(now) {
         return;
     }
-    let asked = format!("{} {}", request.method(), request.path());
+    let asked = format!("{} {}", request.method(), without_secrets(request.path()));
     let origin = origin_of(request.request(), Some(id));
     let attempt = Attempt { at_ms: now, kind: kind.to_owned(), name: Some(asked), origin };
     let store = state.watched.store.clone();
@@ -71,7 +72,8 @@ pub(crate) struct AttemptView {
     /// `login.succeeded`, `login.failed`, `login.delayed`, `access.unauthorized` or `access.forbidden`.
     #[schema(example = "login.failed")]
     kind: String,
-    /// The name that was given, true or not; of a refusal what was asked for.
+    /// The operator; absent where there is none of the name that was given, because that may be a password that was typed in the
+    /// wrong field. Of a refusal what was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "alice")]
     name: Option<String>,

@@ -3,7 +3,7 @@
 use super::access::{self, Caller};
 use super::billing_sources::{Given, private};
 use super::body::{self, JsonBytes};
-use super::change::{Act, Change, ChangeQuery, origin};
+use super::change::{Act, ChangeQuery, PrivateChange, origin};
 use super::operators::{OperatorAnswer, RoleName};
 use super::problem::{Code, Problem};
 use super::query::{self, NoQuery, Read};
@@ -121,12 +121,14 @@ pub(crate) struct PasswordRequest {
 #[post("/v1/sessions")]
 pub(crate) async fn login(state: Data<State>, request: HttpRequest, body: JsonBytes) -> Result<HttpResponse, Problem> {
     query::none(&request)?;
-    let LoginRequest { name, password: Given(password) } = body::parse(&body.0)?;
+    let LoginRequest { name, password: Given(password) } = body::parse_private(&body.0)?;
     let (origin, now) = (origin(&request), state.clock.now_ms());
     let address = origin.address.clone().unwrap_or_default();
     let turn = state.hashing.turn().await?;
     let done = block(move || {
-        let note = |kind: &str| note(&state.watched.store, (kind, &name, &origin), now);
+        // A password that was typed as the name is kept nowhere.
+        let known = Some(&name).filter(|name| state.services.keyring().role(name.as_str()).is_some());
+        let note = |kind: &str| note(&state.watched.store, (kind, known, &origin), now);
         if let Err(delayed) = state.delays.begin(name.as_str(), &address, now) {
             note("login.delayed");
             return Err(delayed.into());
@@ -150,8 +152,8 @@ pub(crate) async fn login(state: Data<State>, request: HttpRequest, body: JsonBy
 }
 
 /// A log that cannot be written keeps nobody out.
-fn note(store: &EmbeddedStore, (kind, name, origin): (&str, &OperatorName, &Origin), now: i64) {
-    let name = Some(name.as_str().to_owned());
+fn note(store: &EmbeddedStore, (kind, name, origin): (&str, Option<&OperatorName>, &Origin), now: i64) {
+    let name = name.map(|name| name.as_str().to_owned());
     let attempt = Attempt { at_ms: now, kind: kind.to_owned(), name, origin: origin.clone() };
     if let Err(error) = store.note_attempt(&attempt) {
         tracing::warn!(%error, "the security log cannot be written");
@@ -296,7 +298,7 @@ pub(crate) async fn change_password(
     state: Data<State>,
     request: HttpRequest,
     name: Path<OperatorName>,
-    change: Change<PasswordRequest>,
+    PrivateChange(change): PrivateChange<PasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
     let session = own(&request)?;
     if session.operator != *name {

@@ -73,8 +73,8 @@ impl State {
     }
 }
 
-/// Passwords that are hashed at once: each takes a core and 19 MiB.
-const HASHED_AT_ONCE: usize = 2;
+/// Logins at work: while one is hashed, which one at a time is, another one may be written down.
+const AT_WORK: usize = 2;
 /// Requests that wait for that.
 const MAX_WAITING: usize = 32;
 
@@ -86,7 +86,7 @@ pub(crate) struct Hashing {
 
 impl Default for Hashing {
     fn default() -> Self {
-        Self { waiting: Semaphore::new(MAX_WAITING), turns: Arc::new(Semaphore::new(HASHED_AT_ONCE)) }
+        Self { waiting: Semaphore::new(MAX_WAITING), turns: Arc::new(Semaphore::new(AT_WORK)) }
     }
 }
 

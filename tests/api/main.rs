@@ -9,6 +9,7 @@ mod signing;
 mod support;
 #[path = "../support/tls_client.rs"]
 mod tls_client;
+mod witness;
 
 mod accounts;
 mod api_keys;
@@ -50,6 +51,7 @@ mod reconcile;
 mod refunds;
 mod reservations;
 mod restart;
+mod secrets;
 mod start_and_stop;
 mod sub_accounts;
 mod tier;

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use ureq::Agent;
@@ -26,6 +26,8 @@ pub struct Server {
     pub setup: Option<String>,
     /// Goes with every request that has no credential of its own.
     pub key: Option<String>,
+    /// What it has printed so far.
+    printed: Arc<Mutex<String>>,
 }
 
 /// An answer, read in full.
@@ -84,9 +86,14 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.find_map(|line| {
+        let printed = Arc::new(Mutex::new(String::new()));
+        let copy = Arc::clone(&printed);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(move |line| {
             let line = line.unwrap();
+            copy.lock().unwrap().push_str(&format!("{line}\n"));
+            line
+        });
+        let address = lines.find_map(|line| {
             let (_, base) = line.split_once(" is serving on ")?;
             // Tests speak to this machine alone.
             Some(base.split_once("://")?.1.replace("0.0.0.0", "127.0.0.1"))
@@ -95,13 +102,12 @@ impl Server {
             _ = child.kill();
             panic!("no start:\n{}", std::fs::read_to_string(folder.path().join("log")).unwrap());
         });
-        let greeting: Vec<String> =
-            lines.by_ref().map(|line| line.unwrap()).take_while(|line| !line.contains("/v1/sessions")).collect();
+        let greeting: Vec<String> = lines.by_ref().take_while(|line| !line.contains("/v1/sessions")).collect();
         let setup = greeting.iter().find_map(|line| Some(line.split_once("T=")?.1.to_owned()));
         // What else it prints is read, so that it never waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
         let agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
-        Self { child, address, folder, arguments, agent, setup, key }
+        Self { child, address, folder, arguments, agent, setup, key, printed }
     }
 
     /// Stops in order, then starts on the same folder with other arguments.
@@ -125,6 +131,11 @@ impl Server {
 
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Standard output, which nothing but the greeting goes to.
+    pub fn printed(&self) -> String {
+        self.printed.lock().unwrap().clone()
     }
 
     pub fn signal(&self, signal: Signal) {

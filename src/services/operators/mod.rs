@@ -3,6 +3,7 @@
 //! A password is kept as Argon2id, a session's secret as SHA-256. INVARIANT: once there is an operator there is an owner.
 
 mod delays;
+mod hashing;
 mod password;
 mod role;
 mod sessions;

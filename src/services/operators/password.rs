@@ -1,5 +1,6 @@
 //! Passwords: Argon2id, each with the parameters that it was hashed with.
 
+use super::hashing;
 use crate::ids::Ids;
 use crate::services::credentials::same;
 use crate::services::seal::Secret;
@@ -60,12 +61,14 @@ impl PasswordRecord {
 }
 
 fn derive(password: &Secret, salt: &[u8], cost: Cost) -> Result<[u8; HASH_BYTES], Error> {
-    let failed = |_| Error::from(Internal::Change("a password cannot be hashed"));
-    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(HASH_BYTES)).map_err(failed)?;
-    let mut hash = [0; HASH_BYTES];
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    argon2.hash_password_into(password.expose().as_bytes(), salt, &mut hash).map_err(failed)?;
-    Ok(hash)
+    let (password, salt) = (password.clone(), salt.to_vec());
+    let hashed = hashing::done(move || {
+        let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(HASH_BYTES))?;
+        let mut hash = [0; HASH_BYTES];
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        argon2.hash_password_into(password.expose().as_bytes(), &salt, &mut hash).map(|()| hash)
+    });
+    hashed.and_then(Result::ok).ok_or_else(|| Internal::Change("a password cannot be hashed").into())
 }
 
 #[cfg(test)]
