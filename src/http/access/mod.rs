@@ -94,7 +94,7 @@ impl Caller {
             Self::Operator(..) => (&[][..], Sees::All),
             Self::Key(key) if key.account.is_some() && key.has_any(&[Scope::Raise]) => (ASKS, Sees::Shared),
             Self::Key(key) if key.account.is_some() => (&[][..], Sees::Shared),
-            Self::Key(key) if key.has_any(&[]) => (BOTH, Sees::NoNotes),
+            Self::Key(key) if key.has_any(&[Scope::Admin]) => (BOTH, Sees::NoNotes),
             Self::Setup | Self::Key(_) => (&[][..], Sees::NoNotes),
         };
         Party { account: self.bound_to().cloned(), sides, sees }
@@ -212,7 +212,8 @@ fn not_for(role: Role, action: Action) -> Problem {
 /// Errors: a key comes by the scope `raise`, which is for one account, and is bound to none.
 fn must_be_bound(caller: &Caller, scopes: &[Scope], reach: Reach) -> Result<(), Problem> {
     let Caller::Key(key) = caller else { return Ok(()) };
-    let others: Vec<Scope> = scopes.iter().copied().filter(|scope| *scope != Scope::Raise).collect();
+    let others = scopes.iter().copied().filter(|scope| *scope != Scope::Raise);
+    let others: Vec<Scope> = others.chain([Scope::Admin]).collect();
     if reach != Reach::Record || key.account.is_some() || key.has_any(&others) {
         return Ok(());
     }
