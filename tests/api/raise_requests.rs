@@ -354,7 +354,7 @@ fn a_bound_key_sees_its_own_requests_and_no_notes() {
 
     let seen = customer.get(&format!("{PATH}/{own}")).is(200);
     assert!(!seen.text.contains("between us") && !seen.text.contains("rita"), "{}", seen.text);
-    assert_eq!(customer.list(""), [own.clone()]);
+    assert_eq!(customer.list(""), [own.as_str()]);
     customer.get(&format!("{PATH}?account=globex")).refused(404, "not_found");
     let missing = customer.get(&format!("{PATH}/rr_none")).refused(404, "not_found").json["detail"].clone();
     for (method, path) in crate::documents::operations(&house.server.get("/openapi.json").json) {
@@ -372,7 +372,7 @@ fn a_bound_key_sees_its_own_requests_and_no_notes() {
     );
     let reader = house.server.post("/v1/api-keys", &json!({"scopes": ["decide"], "account": "acme"})).is(201);
     As(&house, reader.json["secret"].as_str().unwrap().to_owned()).get(PATH).refused(403, "forbidden");
-    assert_eq!(rita.list("account=globex"), [theirs.clone()]);
+    assert_eq!(rita.list("account=globex"), [theirs.as_str()]);
     assert_eq!(rita.list(""), [theirs, own]);
 }
 
@@ -406,7 +406,7 @@ fn the_clock_counts_working_days_over_a_weekend_and_a_holiday_week_with_a_make_u
     assert_eq!((rita.list("past_target=true"), rita.list("overdue=true")), (vec![id.clone()], vec![]));
     house.advance_to(due(&late, "limit"));
     let rita = house.login("rita");
-    assert_eq!(rita.list("overdue=true"), [id.clone()]);
+    assert_eq!(rita.list("overdue=true"), [id.as_str()]);
     let metrics = house.server.get("/metrics").text;
     for line in [
         "quotagate_raise_requests_open{state=\"in_review\"} 1",
