@@ -24,6 +24,7 @@ groups:
     limits:
       - {id: rpm, unit: requests, window: 1m, adjustable: {max: 50}, quotas: {free: 3}}
       - {id: tpm, unit: tokens, window: 1m, adjustable: false, quotas: {free: 100000}}
+pools: [{group: text.m2, limit: rpm, capacity: 4321}]
 ";
 
 /// A server with a calendar that has no end in sight and one week of holidays, and its people.
@@ -471,6 +472,9 @@ fn evidence_is_taken_with_the_request_and_never_changed() {
     let page = customer.send("GET", &path, &[("accept", "text/html")], "").is(200);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert!(page.text.contains("Nightly summaries") && page.text.contains("<svg"), "{}", page.text);
+    assert!(!page.text.contains("4,321") && !page.text.contains("not what hashed"), "{}", page.text);
+    let page = house.login("rita").send("GET", &path, &[("accept", "text/html")], "").is(200);
+    assert!(page.text.contains("4,321") && !page.text.contains("not what hashed"), "{}", page.text);
     assert!(page.header("content-security-policy").contains("style-src 'sha256-"));
     customer.get(&format!("{path}?number=3")).refused(404, "not_found");
     customer.step(&id, "withdraw", json!({})).is(200);

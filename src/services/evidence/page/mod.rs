@@ -17,6 +17,14 @@ pub const STYLE: &str = charts::STYLE;
 
 const DAY_MS: i64 = 86_400_000;
 
+/// Whom a page is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    Operator,
+    /// Is shown nothing of pools, which tell of others.
+    Customer,
+}
+
 /// What a page shows.
 #[derive(Debug, Clone, Copy)]
 pub struct Page<'a> {
@@ -26,6 +34,7 @@ pub struct Page<'a> {
     pub snapshots: &'a [Snapshot],
     /// What is asked for.
     pub wanted: &'a [(PolicyId, Quota)],
+    pub reader: Reader,
     /// What the customer says: what it is about, and the text.
     pub words: &'a [(&'a str, &'a str)],
 }
@@ -46,7 +55,7 @@ pub fn page(page: &Page<'_>) -> String {
     words(&mut out, page.words);
     for limit in &last.evidence.limits {
         let wanted = page.wanted.iter().find(|(id, _)| *id == limit.limit).map(|(_, quota)| *quota);
-        tables::limit(&mut out, limit, wanted);
+        tables::limit(&mut out, limit, wanted, page.reader);
         if let Some(usage) = &limit.usage {
             plots::plots(&mut out, &last.evidence.span, (limit, usage), wanted);
             tables::weeks(&mut out, usage);
