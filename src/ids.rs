@@ -61,12 +61,7 @@ impl Ids {
     /// An id that sorts after those drawn before: 48 bits of milliseconds, then 80 random ones.
     #[must_use]
     pub fn draw(&self, kind: IdKind, now: i64) -> CompactString {
-        let number = self.number(now);
-        let mut id = CompactString::from(kind.prefix());
-        for digit in (0..26).rev() {
-            id.push(char::from(ALPHABET[(number >> (digit * 5)) as usize & 31]));
-        }
-        id
+        written(kind, self.number(now))
     }
 
     /// Bytes that nobody can guess: for secrets and nonces.
@@ -79,7 +74,7 @@ impl Ids {
 
     fn number(&self, now: i64) -> u128 {
         let mut state = self.0.lock();
-        let time = u128::from(now.max(0).unsigned_abs()) & ((1 << 48) - 1);
+        let time = time_of(now);
         let (high, low) = (state.rng.next_u32() & 0xFFFF, state.rng.next_u64());
         let drawn = time << 80 | u128::from(high) << 64 | u128::from(low);
         // Of the same millisecond, or of a clock behind: a random step on from the last.
@@ -87,6 +82,24 @@ impl Ids {
         state.last = number;
         number
     }
+}
+
+/// Sorts before every id that is drawn from then on, and after those drawn earlier.
+#[must_use]
+pub fn first_of(kind: IdKind, at_ms: i64) -> CompactString {
+    written(kind, time_of(at_ms) << 80)
+}
+
+fn time_of(at_ms: i64) -> u128 {
+    u128::from(at_ms.max(0).unsigned_abs()) & ((1 << 48) - 1)
+}
+
+fn written(kind: IdKind, number: u128) -> CompactString {
+    let mut id = CompactString::from(kind.prefix());
+    for digit in (0..26).rev() {
+        id.push(char::from(ALPHABET[(number >> (digit * 5)) as usize & 31]));
+    }
+    id
 }
 
 #[cfg(test)]
@@ -102,6 +115,8 @@ mod tests {
             .into();
 
         assert!(drawn.is_sorted());
+        let first = first_of(IdKind::Clamp, 1_700_000_000_001);
+        assert!(drawn[2] < first && first < drawn[3], "{first}");
         assert!(drawn.iter().all(|id| id.starts_with("cl_") && id.len() == 29));
     }
 

@@ -85,7 +85,9 @@ fn drop_unused(document: &mut utoipa::openapi::OpenApi) {
         let text = serde_json::to_string(document).unwrap_or_default();
         let Some(components) = &mut document.components else { return };
         let before = components.schemas.len();
-        components.schemas.retain(|name, _| text.contains(&format!("\"#/components/schemas/{name}\"")));
+        let named = text.split("\"#/components/schemas/").skip(1);
+        let named: BTreeSet<&str> = named.filter_map(|rest| rest.split('"').next()).collect();
+        components.schemas.retain(|name, _| named.contains(name.as_str()));
         if components.schemas.len() == before {
             return;
         }

@@ -1,5 +1,6 @@
 //! Revisions of the policy: publish, list, read, activate.
 
+use super::access;
 use super::approvals::{ApprovalAnswer, asked};
 use super::change::{Change, ChangeQuery, IdempotencyKey, IfMatch};
 use super::problem::Problem;
@@ -11,7 +12,7 @@ use crate::services::policies::{self, NewRevision, Published, Revision, Source, 
 use crate::services::records::{ActivationRecord, RevisionRecord, WarningRecord};
 use crate::services::{Error, Stored};
 use actix_web::web::Path;
-use actix_web::{HttpResponse, get, post};
+use actix_web::{HttpRequest, HttpResponse, get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -121,6 +122,9 @@ impl From<Revision> for RevisionDocumentAnswer {
         Self { head: revision.head.into(), active: revision.active, document: revision.document }
     }
 }
+
+/// What of a document is not for customers.
+const INTERNAL: [&str; 2] = ["pools", "raise_rules"];
 
 /// A whole document to publish.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -271,20 +275,25 @@ pub(crate) async fn activate(path: Path<String>, change: Change<ActivateRequest>
 
 /// Read the active revision
 ///
-/// With its document. Its `ETag` is what a publish names in `If-Match`.
+/// With its document, for a key bound to an account without its `pools` and `raise_rules`. Its `ETag` is what a publish names
+/// in `If-Match`.
 #[utoipa::path(
     operation_id = "getActiveRevision",
     tag = "policies",
     responses((status = 200, description = "The active revision", body = RevisionDocumentAnswer, headers(("ETag" = String)))),
 )]
 #[get("/v1/policies/active")]
-pub(crate) async fn active(reading: Read) -> Result<HttpResponse, Problem> {
+pub(crate) async fn active(request: HttpRequest, reading: Read) -> Result<HttpResponse, Problem> {
+    let bound = access::caller(&request)?.is_bound();
     let work = |services: &_, _| {
         let none = || Error::NotFound { what: "revision", id: "active".to_owned() };
         let active = policies::active(services)?.ok_or_else(none)?;
         Ok((policies::get(services, active.value.active.revision)?.value, active.revision))
     };
-    let (revision, etag) = reading.run(work).await?;
+    let (mut revision, etag) = reading.run(work).await?;
+    if let Some(document) = revision.document.as_object_mut().filter(|_| bound) {
+        INTERNAL.iter().for_each(|field| _ = document.remove(*field));
+    }
     reply::record(&RevisionDocumentAnswer::from(revision), etag)
 }
 

@@ -148,7 +148,7 @@ named!(
 named!(Side, "RaiseRequestSide", words(Side::ALL.map(Side::as_str)).description(Some("Whose turn or words it is.")));
 named!(
     DenyReason,
-    "DenyReason",
+    "RaiseDenyReason",
     words(DenyReason::ALL.map(DenyReason::as_str)).description(Some("Why a raise request is denied."))
 );
 

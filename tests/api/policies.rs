@@ -102,3 +102,28 @@ fn an_earlier_revision_is_activated_again() {
     server.post("/v1/policies/revisions/9/activate", json!({})).refused(404, "not_found");
     server.get("/v1/policies/revisions/x").refused(404, "not_found");
 }
+
+#[test]
+fn a_key_for_one_account_is_shown_neither_pools_nor_raise_rules() {
+    let server = Control::start();
+    server.create("acme");
+    let mut document = document(&server, 20);
+    document["pools"] = json!([{"group": "text.m2", "limit": "rpm", "capacity": 9000}]);
+    let rule =
+        json!({"id": "small", "when": {"at_most_percent": 150, "pool_has_room": true}, "approve": {"for": "90d"}});
+    document["raise_rules"] = json!([rule]);
+    publish(&server, &server.tag(ACTIVE), document.clone()).is(201);
+    let secret = |key: Value| server.post("/v1/api-keys", key).is(201).json["secret"].as_str().unwrap().to_owned();
+    let bound = secret(json!({"name": "customer", "scopes": ["read"], "account": "acme"}));
+    let free = secret(json!({"name": "console", "scopes": ["read"]}));
+
+    let shown = |secret: &str| {
+        let headers = [("authorization", &*format!("Bearer {secret}"))];
+        server.0.send("GET", ACTIVE, &headers, "").is(200).json["document"].clone()
+    };
+
+    assert_eq!(shown(&free), document);
+    let theirs = shown(&bound);
+    assert_eq!(theirs["groups"], document["groups"]);
+    assert_eq!((theirs.get("pools"), theirs.get("raise_rules")), (None, None));
+}

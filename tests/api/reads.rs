@@ -22,7 +22,7 @@ fn furnished() -> (Control, Vec<String>) {
     let paid = json!({"event_id": "e1", "payment_id": "p1", "amount": 1, "currency": "CNY"});
     server.post("/v1/accounts/acme/top-ups", paid).is(201);
     server.source("billing", "generic");
-    let raise = json!({"account": "acme", "group": "text.m2", "limits": [{"limit": "tpm", "quota": 20_000_001}], "use_case": "u"});
+    let raise = json!({"account": "acme", "group": "text.m2", "limits": [{"limit": "tpm", "quota": 30_000_000}], "use_case": "u"});
     let asked = server.post("/v1/raise-requests", raise).is(201);
     let id = |reply: &Reply| reply.json["id"].as_str().unwrap().to_owned();
     let place = |path: &str| match path.split('/').nth(2) {

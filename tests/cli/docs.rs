@@ -15,3 +15,19 @@ fn the_settings_on_the_page_are_those_that_are_printed() {
     let shown = page.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
     assert_eq!(shown, String::from_utf8(printed.stdout).unwrap());
 }
+
+#[test]
+fn the_policies_on_the_pages_are_valid() {
+    for (name, page, expected) in [
+        ("policy.md", include_str!("../../docs/policy.md"), 1),
+        ("raise-rules.md", include_str!("../../docs/raise-rules.md"), 1),
+    ] {
+        let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```"));
+        let policies: Vec<_> = blocks.map(|(block, _)| block).filter(|block| block.starts_with("schema:")).collect();
+        assert_eq!(policies.len(), expected, "{name}");
+        for policy in policies {
+            let parsed = quotagate::policy::parse(policy).unwrap_or_else(|errors| panic!("{name}: {errors:#?}"));
+            assert_eq!(parsed.warnings, [], "{name}");
+        }
+    }
+}

@@ -10,8 +10,8 @@ use quotagate::engine::Options;
 use quotagate::ids::Ids;
 use quotagate::services::Services;
 use quotagate::services::evidence::{
-    self, EarlierLimit, EarlierRequest, Evidence, HistoryState, HourOfUsage, Page, PeakMinute, PoolShare, Snapshot,
-    Usage, page,
+    self, EarlierLimit, EarlierRequest, Evidence, HistoryState, HourOfUsage, Page, PeakMinute, PoolShare, Reader,
+    Snapshot, Usage, page,
 };
 use quotagate::services::overrides::{self, NewOverride};
 use quotagate::services::payments::{self, NewPayment};
@@ -301,9 +301,10 @@ fn the_page_shows_the_newest_with_its_plots_and_lets_no_markup_through() {
     let mut changed = evidence.freeze();
     let wanted = [(id("rpm"), units(900))];
 
-    let of = |snapshots: &[Snapshot]| {
-        page(&Page { heading: hostile, snapshots, wanted: &wanted, words: &[("use case", hostile)] })
+    let shown_to = |reader: Reader, snapshots: &[Snapshot]| {
+        page(&Page { heading: hostile, snapshots, wanted: &wanted, reader, words: &[("use case", hostile)] })
     };
+    let of = |snapshots: &[Snapshot]| shown_to(Reader::Operator, snapshots);
     let shown = of(&[first.clone(), changed.clone()]);
 
     assert!(!shown.contains("<script") && !shown.contains("<style>\n<"), "{shown}");
@@ -316,6 +317,12 @@ fn the_page_shows_the_newest_with_its_plots_and_lets_no_markup_through() {
     assert!(!shown.contains("This is not what hashed"));
     changed.evidence.account.refunds += 1;
     assert!(of(&[changed]).contains("This is not what hashed"));
+    let mut pooled = first;
+    pooled.evidence.limits[0].pool =
+        Some(PoolShare { capacity: 7_000, promised: 5, accounts: 1, own: 0, unlimited: 0, complete: true });
+    assert!(shown_to(Reader::Operator, std::slice::from_ref(&pooled)).contains("Of a pool of <b>7,000</b>"));
+    let theirs = shown_to(Reader::Customer, std::slice::from_ref(&pooled));
+    assert!(!theirs.contains("7,000") && !theirs.contains("not what hashed"));
     assert!(of(&[]).contains("No evidence was taken"));
     let young = take(&self::plane(), &["rpm"]).freeze();
     assert!(of(&[young]).contains("Nothing was used in these 28 days"));

@@ -4,6 +4,7 @@ use crate::harness::{Plane, START, account, id, key};
 use quotagate::domain::history::{Peak, Tally};
 use quotagate::domain::quantity::Quota;
 use quotagate::engine::{Amounts, Costs, Options, Request, Reserve};
+use quotagate::services::evidence;
 use quotagate::services::history::{self, Point, Range, Step, Summary, TopBy};
 use quotagate::store::HistoryStore;
 use rand::rngs::StdRng;
@@ -380,4 +381,8 @@ fn a_month_of_busy_accounts_on_disk() {
     let range = (plane.now - 28 * DAY, plane.now);
     let sum = history::summary(&plane.services, &account("acme"), &key("text", "tpm"), range).unwrap();
     println!("evidence of 28 days: {:?}, {} minutes", begun.elapsed(), sum.active_minutes);
+    let begun = Instant::now();
+    let limits = [id("rpm"), id("tpm")];
+    let taken = evidence::take(&plane.services, &account("acme"), (&id("text"), &limits), plane.now).unwrap();
+    println!("all evidence, of two limits: {:?}, {} bytes", begun.elapsed(), taken.canonical_json().len());
 }

@@ -5,8 +5,8 @@ use quotagate::domain::quantity::Quota;
 use quotagate::domain::raise_request::{Side, State, Step};
 use quotagate::services::overrides::{self, NewOverride, OverrideState};
 use quotagate::services::raise_requests::{
-    self as requests, Approval, Asked, Denial, DenyReason, DueAt, Grant, Handling, MAX_MESSAGE, MAX_OPEN_OF_ACCOUNT,
-    MAX_SNAPSHOTS, MAX_STEPS, NewRequest, Offer, Party, RequestFilter, RequestView, Sees,
+    self as requests, Approval, Asked, Denial, DenyReason, DueAt, Grant, Handling, MAX_FILED_A_DAY, MAX_MESSAGE,
+    MAX_OPEN_OF_ACCOUNT, MAX_SNAPSHOTS, MAX_STEPS, NewRequest, Offer, Party, RequestFilter, RequestView, Sees,
 };
 use quotagate::services::{ActorKind, Context, Done, Error, Paging};
 use std::sync::Barrier;
@@ -665,6 +665,24 @@ fn steps_messages_and_open_requests_are_bounded() {
         file(n).unwrap();
     }
     assert_eq!(refused(file(MAX_OPEN_OF_ACCOUNT)), "full: open raise requests of one account");
+}
+
+#[test]
+fn who_files_and_withdraws_again_and_again_has_to_wait() {
+    let mut plane = plane();
+    for _ in 0..MAX_FILED_A_DAY {
+        let id = filed(&plane, 40);
+        On(&plane, id).withdraw().unwrap();
+        plane.now += 1;
+    }
+
+    assert_eq!(
+        refused(submit(&plane, &wanted(&[("rpm", units(40))]))),
+        "full: raise requests of one account in 24 hours"
+    );
+
+    plane.now += DAY;
+    filed(&plane, 40);
 }
 
 #[test]

@@ -101,6 +101,11 @@ impl Caller {
         Party { account: self.bound_to().cloned(), sides, sees }
     }
 
+    /// Whether it sees one account only: what is promised to others is none of its business.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.bound_to().is_some()
+    }
+
     /// Errors: 404, because the account is not the one that a bound key is for, nor a sub-account of it.
     pub(crate) fn must_reach(&self, engine: &Engine, account: &str) -> Result<(), Problem> {
         match self.bound_to() {

@@ -135,7 +135,6 @@ pub(crate) struct RequestsQuery {
     /// Open and past the target of working days, or not.
     pub(super) past_target: Option<bool>,
     /// Taken up by.
-    #[param(max_length = 64)]
     pub(super) assigned_to: Option<String>,
 }
 

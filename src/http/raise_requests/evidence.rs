@@ -10,8 +10,8 @@ use crate::http::help::own_style_only;
 use crate::http::problem::Problem;
 use crate::http::query::ReadWith;
 use crate::http::tags;
-use crate::services::evidence::{Page, STYLE, page};
-use crate::services::raise_requests::{self as requests, EvidencePage};
+use crate::services::evidence::{Page, Reader, STYLE, page};
+use crate::services::raise_requests::{self as requests, EvidencePage, Sees};
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse, get};
@@ -40,8 +40,9 @@ pub(crate) async fn read_evidence(
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
     if wants_page(request.headers()) {
+        let reader = if asker.party.sees == Sees::Shared { Reader::Customer } else { Reader::Operator };
         let work = move |services: &_, now| requests::evidence_page(services, &asker.party, (&id, query.number), now);
-        return Ok(html(&reading.run(work).await?));
+        return Ok(html(&reading.run(work).await?, reader));
     }
     let work = move |services: &_, now| requests::evidence(services, &asker.party, (&id, query.number), now);
     let view = reading.run(work).await?;
@@ -59,7 +60,7 @@ fn wants_page(headers: &HeaderMap) -> bool {
     accepts("text/html") && !accepts("application/json")
 }
 
-fn html(found: &EvidencePage) -> HttpResponse {
+fn html(found: &EvidencePage, reader: Reader) -> HttpResponse {
     let record = &found.request.record;
     let wanted: Vec<(PolicyId, Quota)> = record.limits.iter().map(|asked| (asked.limit.clone(), asked.quota)).collect();
     let links = record.links.join("\n");
@@ -69,7 +70,8 @@ fn html(found: &EvidencePage) -> HttpResponse {
         ("Links", Some(&links).filter(|links| !links.is_empty())),
     ];
     let words: Vec<(&str, &str)> = said.into_iter().filter_map(|(what, text)| Some((what, text?.as_str()))).collect();
-    let text = page(&Page { heading: &found.request.id, snapshots: &found.snapshots, wanted: &wanted, words: &words });
+    let (heading, snapshots) = (&*found.request.id, &*found.snapshots);
+    let text = page(&Page { heading, snapshots, wanted: &wanted, reader, words: &words });
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
         .insert_header((header::CONTENT_SECURITY_POLICY, own_style_only(STYLE)))

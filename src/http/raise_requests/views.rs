@@ -99,7 +99,7 @@ pub(crate) struct AskedView {
 
 /// Who did something, and when. Customers are told of operators as `operator`.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = By)]
+#[schema(as = DoneBy)]
 pub(crate) struct ByView {
     #[schema(value_type = String, format = DateTime, example = "2026-01-31T08:00:00.000Z")]
     at: CompactString,

@@ -11,7 +11,7 @@ mod pools;
 mod snapshot;
 mod take;
 
-pub use page::{Page, STYLE, page};
+pub use page::{Page, Reader, STYLE, page};
 pub use snapshot::Snapshot;
 pub use take::take;
 

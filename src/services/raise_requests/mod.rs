@@ -43,6 +43,8 @@ use view::not_found;
 pub const MAX_OPEN: usize = 5_000;
 /// Open ones of one account.
 pub const MAX_OPEN_OF_ACCOUNT: usize = 50;
+/// Of one account in 24 hours, whatever became of them.
+pub const MAX_FILED_A_DAY: usize = 100;
 /// Steps of one request, those that close it not counted.
 pub const MAX_STEPS: usize = 100;
 pub const MAX_NOTES: usize = 100;

@@ -2,13 +2,15 @@
 
 use super::raisable::{self, Raise};
 use super::record::{AskedRecord, By, RequestRecord};
-use super::{Board, MAX_LINKS, MAX_OPEN, MAX_OPEN_OF_ACCOUNT, MAX_USE_CASE, Party, RequestView, subject};
+use super::{
+    Board, MAX_FILED_A_DAY, MAX_LINKS, MAX_OPEN, MAX_OPEN_OF_ACCOUNT, MAX_USE_CASE, Party, RequestView, subject,
+};
 use crate::domain::account::LimitKey;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::policy::MAX_LIMITS_IN_GROUP;
 use crate::domain::quantity::Quota;
 use crate::domain::raise_request::State;
-use crate::ids::IdKind;
+use crate::ids::{IdKind, first_of};
 use crate::services::accounts::subject as account_subject;
 use crate::services::checks::Checks;
 use crate::services::commit::{Change, Plan};
@@ -18,6 +20,8 @@ use crate::services::{Context, Done, Error, MAX_TEXT, Services, keys};
 use crate::store::{Key, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+const DAY_MS: i64 = 86_400_000;
 
 /// A limit and the quota that is wanted.
 #[derive(Debug, Clone)]
@@ -59,9 +63,13 @@ pub fn submit(
     let _turn = services.turns.wait(Table::Index, &last);
     services.change(context, || {
         services.main_record(&new.account)?;
+        if party.account.as_ref().is_some_and(|own| *own != new.account) {
+            return Err(Error::not_found("account", new.account.as_str()));
+        }
         check_words(context, new)?;
         let limits = services.asked_limits(context, new)?;
         has_room(&services.board, &new.account)?;
+        services.must_not_pour(context, &new.account)?;
         let previous = stored::read::<RowRecord>(&*services.store, Table::Index, &last)?;
         let (previous, last_revision) = previous.map(|found| (found.value.id, found.revision)).unzip();
         let mut record = RequestRecord {
@@ -154,6 +162,17 @@ fn has_room(board: &Board, account: &AccountId) -> Result<(), Error> {
 }
 
 impl Services {
+    /// Whoever files and withdraws again and again would fill the disk.
+    fn must_not_pour(&self, context: &Context, account: &AccountId) -> Result<(), Error> {
+        let a_day_ago = first_of(IdKind::RaiseRequest, context.now.saturating_sub(DAY_MS));
+        let after = keys::raise_of(account, &a_day_ago);
+        let filed = self.store.scan(Table::Index, &keys::raises_of(account), Some(&after), MAX_FILED_A_DAY)?;
+        match filed.len() >= MAX_FILED_A_DAY {
+            true => Err(Error::TableFull { what: "raise requests of one account in 24 hours", most: MAX_FILED_A_DAY }),
+            false => Ok(()),
+        }
+    }
+
     fn asked_limits(&self, context: &Context, new: &NewRequest) -> Result<Vec<AskedRecord>, Error> {
         let snapshot = self.engine.snapshot();
         let mut checks = Checks::default();

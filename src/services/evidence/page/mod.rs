@@ -17,6 +17,14 @@ pub const STYLE: &str = charts::STYLE;
 
 const DAY_MS: i64 = 86_400_000;
 
+/// Whom a page is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    Operator,
+    /// Is shown nothing of pools, which tell of others.
+    Customer,
+}
+
 /// What a page shows.
 #[derive(Debug, Clone, Copy)]
 pub struct Page<'a> {
@@ -26,6 +34,7 @@ pub struct Page<'a> {
     pub snapshots: &'a [Snapshot],
     /// What is asked for.
     pub wanted: &'a [(PolicyId, Quota)],
+    pub reader: Reader,
     /// What the customer says: what it is about, and the text.
     pub words: &'a [(&'a str, &'a str)],
 }
@@ -40,13 +49,13 @@ pub fn page(page: &Page<'_>) -> String {
         out.push_str(charts::END);
         return out;
     };
-    heading(&mut out, last);
+    heading(&mut out, last, page.reader);
     out.push_str("</header>\n");
     cards(&mut out, &last.evidence);
     words(&mut out, page.words);
     for limit in &last.evidence.limits {
         let wanted = page.wanted.iter().find(|(id, _)| *id == limit.limit).map(|(_, quota)| *quota);
-        tables::limit(&mut out, limit, wanted);
+        tables::limit(&mut out, limit, wanted, page.reader);
         if let Some(usage) = &limit.usage {
             plots::plots(&mut out, &last.evidence.span, (limit, usage), wanted);
             tables::weeks(&mut out, usage);
@@ -55,13 +64,13 @@ pub fn page(page: &Page<'_>) -> String {
     }
     tables::earlier(&mut out, &last.evidence.earlier);
     for snapshot in before.iter().rev() {
-        older(&mut out, snapshot);
+        older(&mut out, snapshot, page.reader);
     }
     out.push_str(charts::END);
     out
 }
 
-fn heading(out: &mut String, snapshot: &Snapshot) {
+fn heading(out: &mut String, snapshot: &Snapshot, reader: Reader) {
     let evidence = &snapshot.evidence;
     let (account, group) = (escape(evidence.account.id.as_str()), escape(evidence.group.as_str()));
     _ = writeln!(
@@ -81,11 +90,15 @@ fn heading(out: &mut String, snapshot: &Snapshot) {
         }
         HistoryState::On => {}
     }
-    if snapshot.verify() {
-        _ = writeln!(out, "<p>SHA-256 <code>{}</code></p>", escape(&snapshot.hash));
-    } else {
-        notice(out, &format!("This is not what hashed to {} when it was taken.", snapshot.hash));
-    }
+    let hash = escape(&snapshot.hash);
+    _ = match reader {
+        Reader::Operator if snapshot.verify() => writeln!(out, "<p>SHA-256 <code>{hash}</code></p>"),
+        Reader::Operator => {
+            writeln!(out, "<p class=\"notice\">This is not what hashed to {hash} when it was taken.</p>")
+        }
+        // It may have come without what is said of others, which was hashed too.
+        Reader::Customer => writeln!(out, "<p>SHA-256 of all that was taken <code>{hash}</code></p>"),
+    };
 }
 
 fn notice(out: &mut String, text: &str) {
@@ -130,10 +143,10 @@ fn words(out: &mut String, words: &[(&str, &str)]) {
 }
 
 /// An earlier snapshot, in short.
-fn older(out: &mut String, snapshot: &Snapshot) {
+fn older(out: &mut String, snapshot: &Snapshot, reader: Reader) {
     let taken = time(snapshot.evidence.taken_at_ms);
     _ = writeln!(out, "<section>\n<details>\n<summary>Evidence taken {taken}</summary>");
-    heading(out, snapshot);
+    heading(out, snapshot, reader);
     for limit in &snapshot.evidence.limits {
         tables::short(out, limit);
     }

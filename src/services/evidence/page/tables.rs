@@ -1,14 +1,14 @@
 //! The numbers of the page.
 
 use super::super::{EarlierRequest, LimitEvidence, Usage};
-use super::{percent, quota, time};
+use super::{Reader, percent, quota, time};
 use crate::charts::escape;
 use crate::domain::quantity::Quota;
 use crate::policy::{duration_text, number_text};
 use std::fmt::Write;
 
 /// Begins the section of a limit: what it is, the quota in force, where that comes from. The caller ends it.
-pub(super) fn limit(out: &mut String, limit: &LimitEvidence, wanted: Option<Quota>) {
+pub(super) fn limit(out: &mut String, limit: &LimitEvidence, wanted: Option<Quota>, reader: Reader) {
     _ = writeln!(out, "<section>\n<h2><code>{}</code></h2>", escape(limit.limit.as_str()));
     _ = write!(out, "<p>It counts {}. In force <b>{}</b>", counts(limit), quota(limit.quota));
     if let Some(wanted) = wanted {
@@ -23,7 +23,7 @@ pub(super) fn limit(out: &mut String, limit: &LimitEvidence, wanted: Option<Quot
         numbers(out, usage);
     }
     sources(out, limit);
-    if let Some(pool) = &limit.pool {
+    if let Some(pool) = limit.pool.filter(|_| reader == Reader::Operator) {
         let (capacity, promised) = (number_text(pool.capacity), number_text(pool.promised));
         let (count, own) = (number_text(pool.accounts), number_text(pool.own));
         let unlimited = match pool.unlimited {
