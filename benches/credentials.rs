@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const NOW: i64 = 1_800_000_000_000;
-/// A key that was never made, well formed.
-const UNKNOWN: &str = "qg_000000000000000000000000000000000t";
+/// Its check digits are wrong.
+const MISTYPED: &str = "qg_000000000000000000000000000000000t";
 /// Logins of each kind (`LOGINS`).
 const LOGINS: usize = 300;
 
@@ -33,16 +33,16 @@ struct Made {
     services: Services,
 }
 
-fn made() -> Made {
+fn made(seed: u64) -> Made {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Arc::new(EmbeddedStore::open(folder.path(), Options::default()).expect("the folder is fresh").0);
-    let services = boot::without_accounts(store.clone(), Ids::seeded(1));
+    let services = boot::without_accounts(store.clone(), Ids::seeded(seed));
     Made { _folder: folder, store, services }
 }
 
-/// A keyring of that many keys; the secret of one, and of one that was revoked.
-fn keyring(keys: usize) -> (Arc<Keyring>, String, String) {
-    let Made { _folder, store, services } = made();
+/// A keyring of that many keys; the secret of one, and of one that was revoked. Another seed draws others.
+fn keyring(keys: usize, seed: u64) -> (Arc<Keyring>, String, String) {
+    let Made { _folder, store, services } = made(seed);
     let context = Context::system(NOW);
     let new = NewKey { name: None, scopes: vec![Scope::Admin], account: None, expires_at_ms: None };
     let make = || {
@@ -67,6 +67,7 @@ fn keyring(keys: usize) -> (Arc<Keyring>, String, String) {
 fn keys(criterion: &mut Criterion) {
     let ids = load::ids(10_000);
     let (engine, costs) = (load::engine(load::AMPLE_RPM, &ids), load::costs());
+    let (_, unknown, _) = keyring(1, 2);
     let mut at = 0;
     criterion.bench_function("decision, 10000 accounts", |bencher| {
         bencher.iter(|| {
@@ -75,9 +76,10 @@ fn keys(criterion: &mut Criterion) {
         });
     });
     for keys in [1, 1_000, 10_000] {
-        let (keyring, valid, revoked) = keyring(keys);
+        let (keyring, valid, revoked) = keyring(keys, 1);
         assert!(keyring.authenticate(&valid, NOW).is_ok() && keyring.authenticate(&revoked, NOW).is_err());
-        for (what, secret) in [("valid", &*valid), ("unknown", UNKNOWN), ("revoked", &revoked)] {
+        for (what, secret) in [("valid", &*valid), ("unknown", &unknown), ("revoked", &revoked), ("mistyped", MISTYPED)]
+        {
             criterion.bench_function(&format!("key check, {keys} keys, {what}"), |bencher| {
                 bencher.iter(|| keyring.authenticate(black_box(secret), NOW).is_ok());
             });
@@ -92,7 +94,7 @@ fn quartiles(times: &mut [Duration]) -> [f64; 3] {
 }
 
 fn logins(_: &mut Criterion) {
-    let Made { _folder, store, services } = made();
+    let Made { _folder, store, services } = made(1);
     let context = Context::system(NOW);
     let name = |text: &str| OperatorName::parse(text).expect("a name");
     for operator in 0..8 {

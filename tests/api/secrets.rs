@@ -164,7 +164,7 @@ fn sources(witness: &Witness, owner: &str) -> [String; 2] {
 
 fn mistakes_in_credentials(witness: &Witness, keys: &ApiKeys) {
     let ApiKeys { admin, revoked } = keys;
-    let unknown = witness.secrets.add("a key that was never made", "qg_000000000000000000000000000000000t");
+    let unknown = witness.secrets.add("a key with wrong check digits", "qg_000000000000000000000000000000000t");
     let end = if admin.ends_with('x') { 'y' } else { 'x' };
     let mistyped = witness.secrets.add("a mistyped key", &format!("{}{end}", &admin[..admin.len() - 1]));
     let cut = witness.secrets.add("a key that was cut off", &admin[..admin.len() - 4]);
