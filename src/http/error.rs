@@ -14,7 +14,11 @@ impl From<Error> for Problem {
                 let transitions = allowed_transitions.into_iter().map(str::to_owned).collect();
                 let known = Code::named(code);
                 debug_assert!(known.is_some(), "`{code}` is missing in the list of codes");
-                Self::new(known.unwrap_or(Code::Conflict), detail).with_allowed_transitions(transitions)
+                let problem = Self::new(known.unwrap_or(Code::Conflict), detail);
+                match known {
+                    Some(Code::WrongState) => problem.with_allowed_transitions(transitions),
+                    _ => problem,
+                }
             }
             Error::AboveCeiling { .. } => Self::new(Code::AboveCeiling, detail),
             Error::OwnRequest { .. } => Self::new(Code::OwnRequest, detail),

@@ -128,10 +128,10 @@ pub(crate) struct Body {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "\"42\"")]
     current_etag: Option<String>,
-    /// The transitions that the present state has.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    allowed_transitions: Vec<String>,
+    /// The transitions that the present state has; none where it is the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    allowed_transitions: Option<Vec<String>>,
     /// Where what stands in the way is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = "uri-reference", example = "/v1/raise-requests/rr_01kg8y2v0031gwr3b99bwpg6k4")]
@@ -171,7 +171,7 @@ impl Problem {
             detail: shown(detail.into()),
             errors: Vec::new(),
             current_etag: None,
-            allowed_transitions: Vec::new(),
+            allowed_transitions: None,
             link: None,
             raise: None,
             ended: None,
@@ -276,7 +276,7 @@ impl Problem {
     }
 
     pub(crate) fn with_allowed_transitions(mut self, transitions: Vec<String>) -> Self {
-        self.0.allowed_transitions = transitions;
+        self.0.allowed_transitions = Some(transitions);
         self
     }
 

@@ -239,7 +239,8 @@ fn a_customer_asks_is_asked_gets_an_offer_and_more_from_the_next_decision_on() {
     assert_eq!(house.customer().read(&id)["steps"], accepted["steps"]);
     let again = house.customer().post(PATH, house.wanted(40)).is(201).json;
     assert_eq!(again["previous"], json!(id));
-    house.customer().step(&id, "withdraw", json!({})).refused(409, "wrong_state");
+    let closed = house.customer().step(&id, "withdraw", json!({})).refused(409, "wrong_state");
+    assert_eq!(closed.json["allowed_transitions"], json!([]), "closed for good");
 }
 
 #[test]
