@@ -12,7 +12,8 @@ use governor::{DefaultKeyedRateLimiter, Quota};
 use load::Id;
 #[cfg(feature = "server")]
 use quotagate::clock::Clock;
-use quotagate::engine::{Costs, Engine};
+use quotagate::engine::{Costs, Engine, HISTORY_PARTS, Options};
+use std::cell::Cell;
 use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::time::Instant;
@@ -43,7 +44,12 @@ struct Ours {
 
 impl Ours {
     fn new(rpm: u64, ids: &[Id], pace: Pace) -> Self {
-        let mut ours = Self { engine: load::engine(rpm, ids), costs: load::costs(), pace, done: 0 };
+        Self::with(rpm, ids, pace, Options::default())
+    }
+
+    fn with(rpm: u64, ids: &[Id], pace: Pace, options: Options) -> Self {
+        let engine = load::engine_with(rpm, ids, options);
+        let mut ours = Self { engine, costs: load::costs(), pace, done: 0 };
         let warm_up = match pace {
             Pace::Busy => 1,
             Pace::Dense => 61,
@@ -168,6 +174,31 @@ fn one_thread(_: &mut Criterion) {
     }
 }
 
+/// The history of each minute kept and not kept; both with ten minutes to a round, which are taken out as they pass.
+fn history(_: &mut Criterion) {
+    if rounds() == 0 {
+        return;
+    }
+    for accounts in [1, 10_000, 1_000_000] {
+        let ids = load::ids(accounts);
+        let drawn = &load::drawn(&ids, 2)[..CALLS];
+        let minute = Cell::new(0);
+        let run = |ours: &Ours| {
+            for part in drawn.chunks(CALLS / 10) {
+                minute.set(minute.get() + 1);
+                let now = load::BEGUN + minute.get() * 60_000;
+                part.iter().for_each(|id| decide(&ours.engine, id, &ours.costs, now));
+                (0..HISTORY_PARTS).for_each(|part| ours.engine.drain_history(part, now, |_, _, _| {}));
+            }
+        };
+        let off = Ours::new(load::AMPLE_RPM, &ids, Pace::Busy);
+        let on = Ours::with(load::AMPLE_RPM, &ids, Pace::Busy, Options { history: true, ..Options::default() });
+        let mut targets: Vec<Target<'_>> =
+            vec![("without history", Box::new(|| run(&off))), ("with history", Box::new(|| run(&on)))];
+        compare(&format!("history, 1 thread, {accounts} accounts"), CALLS, &mut targets);
+    }
+}
+
 /// What the usual case leaves out: denials, windows full of usage, tables that hold more.
 fn other_paths(_: &mut Criterion) {
     if rounds() == 0 {
@@ -224,5 +255,5 @@ fn followed(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, one_thread, two_threads, other_paths, followed);
+criterion_group!(benches, history, one_thread, two_threads, other_paths, followed);
 criterion_main!(benches);

@@ -4,7 +4,7 @@
 #[path = "support/load.rs"]
 mod load;
 
-use quotagate::engine::Engine;
+use quotagate::engine::{Engine, Options};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -87,4 +87,11 @@ fn main() {
     charge(&engine, &ids, (8..70).map(|second| load::BEGUN + second * 1_000));
     tell("RPM + TPM, all 60 slots, on top of idle", idle);
     tell("  in all", before);
+    drop(engine);
+
+    let before = Bytes::now();
+    let options = Options { history: true, ..Options::default() };
+    let engine = load::engine_with(load::AMPLE_RPM, &ids, options);
+    charge(&engine, &ids, (0..8).map(|second| load::BEGUN + second * 1_000));
+    tell("RPM + TPM with 8 charges and the minute's history", before);
 }

@@ -4,7 +4,7 @@
 #[path = "../benches/support/load.rs"]
 mod load;
 
-use quotagate::engine::{Reason, Reserve};
+use quotagate::engine::{HISTORY_PARTS, Options, Reason, Reserve};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -47,7 +47,7 @@ fn allocations(act: impl FnOnce()) -> u64 {
 /// The most allocations that one of `times` decisions makes, `step_ms` apart.
 fn most_in_a_decision(rpm: u64, times: i64, step_ms: i64, denied: Option<Reason>) -> u64 {
     let ids = load::ids(64);
-    let engine = load::engine(rpm, &ids);
+    let engine = load::engine_with(rpm, &ids, Options { history: true, ..Options::default() });
     let costs = load::costs();
     let decide = |n: i64| {
         let account = load::text(&ids[n as usize % ids.len()]);
@@ -57,6 +57,10 @@ fn most_in_a_decision(rpm: u64, times: i64, step_ms: i64, denied: Option<Reason>
         decide(n);
     }
     let most = (times..2 * times).map(|n| {
+        // As the flush loop does: minutes that have passed are taken out.
+        if n % 1_000 == 0 {
+            (0..HISTORY_PARTS).for_each(|part| engine.drain_history(part, load::BEGUN + n * step_ms, |_, _, _| {}));
+        }
         allocations(|| {
             let decision = decide(n);
             assert_eq!(decision.denied, denied);

@@ -73,7 +73,12 @@ pub fn text_unchecked(id: &Id) -> &str {
 
 /// An engine that knows the accounts.
 pub fn engine(rpm: u64, ids: &[Id]) -> Engine {
-    let engine = Engine::new(policy(rpm), Options::default());
+    engine_with(rpm, ids, Options::default())
+}
+
+/// The same, run in a way of its own.
+pub fn engine_with(rpm: u64, ids: &[Id], options: Options) -> Engine {
+    let engine = Engine::new(policy(rpm), options);
     for id in ids {
         let id = AccountId::parse(text(id)).expect("an account id");
         engine.put_main(&id, MainFacts::created(BEGUN)).expect("there is room");
