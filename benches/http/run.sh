@@ -51,6 +51,7 @@ pids=$pid_bare
 serve on 8480
 # Write-behind as good as off: nothing is written while it is measured.
 serve off 8481 --flush-interval-ms 60000
+serve forgetful 8482 --history false
 sleep 2
 
 ticks() { awk '{print $14 + $15}' "/proc/$1/stat"; }
@@ -75,12 +76,13 @@ while [ "$round" -lt "$rounds" ]; do
     load "bare handler" bare 8479 benches/http/single.lua
     load "single decision" on 8480 benches/http/single.lua
     load "single, no write-behind" off 8481 benches/http/single.lua
+    load "single, no history" forgetful 8482 benches/http/single.lua
     load "batch of 16" on 8480 benches/http/batch.lua
     round=$((round + 1))
 done
 
 printf 'what\treq/s\tCPU us/req\tp99\tof the bare req/s\tCPU of the bare\tbad\n'
-for what in "bare handler" "single decision" "single, no write-behind" "batch of 16"; do
+for what in "bare handler" "single decision" "single, no write-behind" "single, no history" "batch of 16"; do
     of() { awk -F '\t' -v what="$what" -v column="$1" '$1 == what { print $column }' "$work/all"; }
     median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
     ratio() { # column: against the bare handler of the same round
