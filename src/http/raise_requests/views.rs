@@ -1,5 +1,6 @@
 //! Raise requests as they are answered.
 
+use super::verdict::VerdictView;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::quantity::Quota;
 use crate::domain::raise_request::{Side, State, Step};
@@ -77,6 +78,10 @@ pub(crate) struct RequestAnswer {
     decision: Option<DecisionView>,
     /// Snapshots that were taken.
     evidence: Vec<EvidenceRefView>,
+    /// Absent: the policy has no rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    verdict: Option<VerdictView>,
     /// The request before this one for the same account and group.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "rr_01kg8y2v0031gwr3b99bwpg6k4")]
@@ -161,6 +166,10 @@ pub(crate) struct StepView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     to: Option<String>,
+    /// The rule of the policy that took it; not told to customers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "modest")]
+    rule: Option<PolicyId>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -280,6 +289,7 @@ impl From<RequestView> for RequestAnswer {
             offer: record.offer.map(OfferView::from),
             decision: record.decision.map(DecisionView::from),
             evidence: record.evidence.into_iter().map(EvidenceRefView::from).collect(),
+            verdict: record.verdict.map(VerdictView::from),
             previous: record.previous,
             allowed_transitions: view.steps,
         }
@@ -324,7 +334,7 @@ impl DueView {
 
 impl From<StepRecord> for StepView {
     fn from(taken: StepRecord) -> Self {
-        Self { step: taken.step, state: taken.state, done: taken.done.into(), to: taken.to }
+        Self { step: taken.step, state: taken.state, done: taken.done.into(), to: taken.to, rule: taken.rule }
     }
 }
 
