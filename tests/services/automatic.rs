@@ -285,6 +285,28 @@ fn of_two_that_a_pool_has_room_for_one_of_one_is_approved_and_the_other_waits() 
 }
 
 #[test]
+fn rules_that_were_taken_away_approve_nothing_any_more() {
+    for round in 0..20 {
+        let plane = plane();
+        let start = Barrier::new(2);
+
+        let (published, filed) = std::thread::scope(|scope| {
+            let publishing = scope.spawn(|| {
+                start.wait();
+                plane.publish(POLICY).unwrap()
+            });
+            start.wait();
+            std::thread::sleep(std::time::Duration::from_micros(150 * round));
+            let filed = submit(&plane, &wanted("acme", 12)).unwrap();
+            (publishing.join().unwrap(), filed)
+        });
+
+        let before = filed.revision.unwrap() < published.revision.unwrap();
+        assert!(before || filed.value.record.state == State::Submitted, "round {round}: {:?}", filed.value.record);
+    }
+}
+
+#[test]
 fn a_check_shows_what_the_rules_would_say_and_writes_nothing() {
     let plane = plane();
     let before = plane.seq();

@@ -31,7 +31,10 @@ const MINUTE_MS: i64 = 60_000;
         "limit": {"working_days": 5, "due": "2026-03-16T07:00:00.000Z"}, "past_target": false, "overdue": false,
     },
     "steps": [{"step": "assign", "state": "in_review", "at": "2026-03-09T08:00:00.000Z", "by": "rita", "to": "rita"}],
-    "messages": [], "evidence": [], "allowed_transitions": ["request-info", "approve", "deny", "counter-offer", "withdraw"],
+    "messages": [], "evidence": [], "verdict": {"rules": [{"rule": "modest", "holds": false, "clauses": [
+        {"clause": "at_most_percent", "limit": "rpm", "needed": "at most 150 %", "measured": "400.00 %", "holds": false},
+    ]}]},
+    "allowed_transitions": ["request-info", "approve", "deny", "counter-offer", "withdraw"],
 }))]
 pub(crate) struct RequestAnswer {
     #[schema(value_type = String, example = "rr_01kg8y2v0031gwr3b99bwpg6k4")]
