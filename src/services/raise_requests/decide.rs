@@ -99,6 +99,8 @@ impl Services {
     ) -> Result<Change, Error> {
         let Giving { id, grants, drawn } = giving;
         let made = self.overrides_of_grants(context, (id, record), &grants, drawn)?;
+        // ORDER: before those that give way, of which there may be more than an entry of the audit log names.
+        let change = made.iter().fold(change, |change, (id, _)| change.subject(overrides::subject(id)));
         let adding = Adding { account: &record.account, made: &made, overlap: Overlap::Superseded { request: id } };
         let added = self.add_overrides(context, change, &adding)?;
         let granted = grants
@@ -107,7 +109,6 @@ impl Services {
             .zip(added.superseded)
             .map(|((grant, (id, _)), superseded)| GrantedRecord { grant, override_id: id.to_string(), superseded });
         record.decision = Some(DecisionRecord { made: By::of(context), reason: None, granted: granted.collect() });
-        let change = added.change.detail("decision", &record.decision)?;
-        Ok(made.iter().fold(change, |change, (id, _)| change.subject(overrides::subject(id))))
+        added.change.detail("decision", &record.decision)
     }
 }
