@@ -45,6 +45,8 @@ pub enum Side {
     /// The customer, or whoever filed the request for them.
     Requester,
     Reviewer,
+    /// The active policy's rules, as a request is filed.
+    Rules,
     /// Time alone.
     Clock,
 }
@@ -110,7 +112,7 @@ impl State {
     ///
     /// Errors: the step is another side's, whatever the state; this state does not have it.
     pub fn after(self, step: Step, side: Side) -> Result<Self, Refused> {
-        if step.side() != side {
+        if !step.is_for(side) {
             return Err(Refused::Side { step, side });
         }
         step.leads_to(self).ok_or(Refused::State { state: self, step })
@@ -149,6 +151,7 @@ impl Step {
         }
     }
 
+    /// Whose step it is; rules take some of a reviewer's, in their own name.
     #[must_use]
     pub const fn side(self) -> Side {
         match self {
@@ -160,6 +163,13 @@ impl Step {
             | Self::Deny
             | Self::CounterOffer => Side::Reviewer,
             Self::Expire => Side::Clock,
+        }
+    }
+
+    fn is_for(self, side: Side) -> bool {
+        match side {
+            Side::Rules => matches!(self, Self::Assign | Self::RequestInfo | Self::Approve | Self::ApprovePartially),
+            Side::Requester | Side::Reviewer | Side::Clock => self.side() == side,
         }
     }
 
@@ -184,13 +194,14 @@ impl Step {
 }
 
 impl Side {
-    pub const ALL: [Self; 3] = [Self::Requester, Self::Reviewer, Self::Clock];
+    pub const ALL: [Self; 4] = [Self::Requester, Self::Reviewer, Self::Rules, Self::Clock];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Requester => "requester",
             Self::Reviewer => "reviewer",
+            Self::Rules => "rules",
             Self::Clock => "clock",
         }
     }
@@ -204,13 +215,18 @@ mod tests {
     };
 
     /// Every step that there is, with the side that may take it.
-    const TABLE: [(State, Step, Side, State); 16] = [
+    const TABLE: [(State, Step, Side, State); 21] = [
         (Submitted, Step::Assign, Side::Reviewer, InReview),
+        (Submitted, Step::Assign, Side::Rules, InReview),
         (Submitted, Step::Withdraw, Side::Requester, Withdrawn),
         (InReview, Step::Assign, Side::Reviewer, InReview),
+        (InReview, Step::Assign, Side::Rules, InReview),
         (InReview, Step::RequestInfo, Side::Reviewer, NeedsInfo),
+        (InReview, Step::RequestInfo, Side::Rules, NeedsInfo),
         (InReview, Step::Approve, Side::Reviewer, Approved),
+        (InReview, Step::Approve, Side::Rules, Approved),
         (InReview, Step::ApprovePartially, Side::Reviewer, PartiallyApproved),
+        (InReview, Step::ApprovePartially, Side::Rules, PartiallyApproved),
         (InReview, Step::Deny, Side::Reviewer, Denied),
         (InReview, Step::CounterOffer, Side::Reviewer, CounterOffered),
         (InReview, Step::Withdraw, Side::Requester, Withdrawn),
@@ -227,7 +243,7 @@ mod tests {
     fn every_state_takes_the_steps_of_the_table_from_their_side_and_no_others() {
         for state in State::ALL {
             for step in Step::ALL {
-                for side in [Side::Requester, Side::Reviewer, Side::Clock] {
+                for side in Side::ALL {
                     let row = TABLE.iter().find(|row| (row.0, row.1, row.2) == (state, step, side));
 
                     let after = state.after(step, side);
@@ -271,7 +287,9 @@ mod tests {
         }
         for step in Step::ALL {
             assert_eq!(serde_json::to_value(step).unwrap(), step.as_str());
-            assert_eq!(serde_json::to_value(step.side()).unwrap(), step.side().as_str());
+        }
+        for side in Side::ALL {
+            assert_eq!(serde_json::to_value(side).unwrap(), side.as_str());
         }
     }
 }

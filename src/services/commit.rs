@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 /// Changes that contend for one record by nature take turns, see [`super::turns`].
 const MAX_ATTEMPTS: usize = 64;
 
+/// Subjects of one entry of the audit log, which refuses more.
+const MAX_SUBJECTS: usize = 64;
+
 /// What a use case came to on the state of things that it read.
 pub(super) enum Plan<T> {
     /// Things are as asked for already.
@@ -43,8 +46,11 @@ impl Change {
         Self { expects: Vec::new(), writes: Vec::new(), action, subject: vec![subject], detail: json!({}), place: None }
     }
 
+    /// What it is about as well. Beyond [`MAX_SUBJECTS`] they are left out: name the most telling first.
     pub fn subject(mut self, subject: String) -> Self {
-        self.subject.push(subject);
+        if self.subject.len() < MAX_SUBJECTS {
+            self.subject.push(subject);
+        }
         self
     }
 

@@ -16,6 +16,7 @@ const RAISE_OPEN: &str = "raise_open";
 const RAISE_PENDING: &str = "raise_pending";
 const RAISE_LAST: &str = "raise_last";
 const RAISES_OF: &str = "raises_of";
+const RAISE_POOLS: &str = "raise_pools";
 const KEY_USED: &str = "key_used";
 const OPEN_APPROVALS: &str = "open_approvals";
 const BILLING_SOURCE: &str = "billing_source";
@@ -107,6 +108,11 @@ pub(super) fn raise_last(main: &AccountId, group: &PolicyId) -> Key {
 /// In `index`: a row for each raise request of a main account.
 pub(super) fn raise_of(main: &AccountId, id: &str) -> Key {
     Key::build().text(RAISES_OF).text(main.as_str()).text(id).finish()
+}
+
+/// In `index`: the last that a rule gave out of the pools of a group.
+pub(super) fn raise_pools(group: &PolicyId) -> Key {
+    Key::build().text(RAISE_POOLS).text(group.as_str()).finish()
 }
 
 pub(super) fn raises_of(main: &AccountId) -> Key {

@@ -141,11 +141,22 @@ impl House {
     }
 
     fn allowed(&self) -> usize {
-        let decide = || self.server.decide(&json!({"account": "acme", "resource": "MiniMax-M2"}));
+        self.allowed_to("acme")
+    }
+
+    fn allowed_to(&self, account: &str) -> usize {
+        let decide = || self.server.decide(&json!({"account": account, "resource": "MiniMax-M2"}));
         // A minute later nothing of it counts any more.
         let allowed = (0..60).filter(|_| decide()["decision"] == "allow").count();
         self.advance_ms(61_000);
         allowed
+    }
+
+    /// Filed by a customer's own key.
+    fn filed(&self, account: &str, quota: u64) -> Value {
+        let mut wanted = self.wanted(quota);
+        wanted["account"] = json!(account);
+        As(self, self.make_key(account)).post(PATH, wanted).is(201).json
     }
 
     fn wanted(&self, quota: u64) -> Value {
@@ -423,6 +434,69 @@ fn the_clock_counts_working_days_over_a_weekend_and_a_holiday_week_with_a_make_u
     let metrics = house.server.get("/metrics").text;
     assert!(metrics.contains("quotagate_raise_requests_answers_total 1"), "{metrics}");
     assert!(metrics.contains("quotagate_raise_requests_answer_working_ms{quantile=\"0.95\"} 4"), "{metrics}");
+}
+
+#[test]
+fn rules_answer_as_a_request_is_filed_and_what_they_give_ends() {
+    let house = House::open();
+    house.server.post("/v1/accounts", &json!({"id": "initech"})).is(201);
+    let tag = house.server.get("/v1/policies/active").is(200).etag().to_owned();
+    let rules = "
+raise_rules:
+  - id: modest
+    when: {at_most_percent: 200, peak_use: {percent: 50, days: 2}, pool_has_room: true}
+    approve: {for: 30d}
+  - id: idle
+    when: {peak_use_below: 20}
+    request_info: What will need more, and from when on?
+";
+    let body = json!({"document": format!("{POLICY}{rules}"), "reason": "raises"}).to_string();
+    house.server.send("POST", "/v1/policies/revisions", &[JSON, ("if-match", &*tag)], &body).is(201);
+    for _ in 0..2 {
+        assert_eq!((house.allowed_to("acme"), house.allowed_to("initech")), (3, 3));
+        house.advance_ms(24 * HOUR_MS);
+    }
+    let check = |who: As<'_>| who.post(&format!("{PATH}?validate_only=true"), house.wanted(6)).is(200).json;
+    let (told, shown) = (check(house.customer()), check(house.login("sam")));
+    assert_eq!(told["verdict"], json!({"answer": "approve", "for_ms": 30 * 24 * HOUR_MS}));
+    assert_eq!((&shown["verdict"]["rule"], &shown["verdict"]["rules"][0]["holds"]), (&json!("modest"), &json!(true)));
+    assert_eq!(house.allowed(), 3);
+
+    let (approved, asked, open) = (house.filed("acme", 6), house.filed("globex", 6), house.filed("initech", 7));
+
+    assert_eq!((house.allowed(), house.allowed_to("globex"), house.allowed_to("initech")), (6, 3, 3));
+    let states = [&approved, &asked, &open].map(|request| request["state"].as_str().unwrap());
+    assert_eq!(states, ["partially_approved", "needs_info", "submitted"]);
+    assert_eq!((&approved["decision"]["by"], &approved["steps"][1]["rule"]), (&json!("quotagate"), &Value::Null));
+    let message = &asked["messages"][0];
+    assert_eq!(
+        (&message["from"], &message["text"]),
+        (&json!("rules"), &json!("What will need more, and from when on?"))
+    );
+    assert_eq!((&asked["clock"]["runs"], &open["clock"]["runs"]), (&json!(false), &json!(true)));
+    assert!(open["verdict"].is_null() && !approved.to_string().contains("4,321"), "{approved}");
+    let rita = house.login("rita");
+    let request = rita.read(approved["id"].as_str().unwrap());
+    assert_eq!(request["steps"][1]["rule"], "modest");
+    assert_eq!(
+        request["verdict"]["rules"][0]["clauses"],
+        json!([
+            {"clause": "at_most_percent", "limit": "rpm", "needed": "at most 200 %", "measured": "200.00 %", "holds": true},
+            {"clause": "peak_use", "limit": "rpm", "needed": "50 % on at least 2 of 28 days", "measured": "on 3 days", "holds": true},
+            {"clause": "pool_has_room", "limit": "rpm", "needed": "within the capacity", "measured": "6 of 4,321 with this", "holds": true},
+        ])
+    );
+    let made = request["decision"]["granted"][0]["override"].as_str().unwrap();
+    let entry = rita.get(&format!("/v1/audit?subject=override:{made}")).is(200).json["items"][0].clone();
+    assert_eq!((&entry["action"], &entry["detail"]["rule"]["id"]), (&json!("raise_request.submit"), &json!("modest")));
+    assert_eq!(rita.list("state=submitted"), [open["id"].as_str().unwrap()]);
+    let waiting = rita.read(open["id"].as_str().unwrap());
+    assert_eq!(waiting["verdict"]["rules"][0]["clauses"][0]["measured"], "233.34 %");
+    let house = house.restart();
+    house.advance_ms(29 * 24 * HOUR_MS);
+    assert_eq!(house.allowed(), 6);
+    house.advance_ms(24 * HOUR_MS);
+    assert_eq!(house.allowed(), 3);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The control plane's use cases over a real store, and what they do to decisions.
 
 mod accounts;
+mod automatic;
 mod bulk;
 mod caps;
 mod changes;

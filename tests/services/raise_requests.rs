@@ -722,3 +722,23 @@ fn a_limit_that_is_gone_by_then_is_not_given() {
     );
     on.deny().unwrap();
 }
+
+#[test]
+fn however_many_give_way_the_approval_is_kept() {
+    let plane = plane();
+    for n in 1..=70 {
+        held(&plane, 5, (Some(START + n * DAY), Some(START + (n + 1) * DAY)));
+    }
+    let on = On(&plane, filed(&plane, 40));
+    on.assign();
+
+    let done = on.approve(vec![as_asked("rpm")]).unwrap().value;
+
+    let granted = done.record.decision.unwrap().granted.remove(0);
+    assert_eq!(granted.superseded.len(), 70);
+    assert_eq!(plane.audited(&format!("override:{}", granted.override_id)), ["raise_request.approve"]);
+    for gone in granted.superseded {
+        let view = overrides::get(&plane.services, &gone, plane.now).unwrap().value;
+        assert!(view.state == OverrideState::Revoked && view.record.superseded_by.is_some());
+    }
+}

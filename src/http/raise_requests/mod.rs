@@ -3,6 +3,7 @@
 mod bodies;
 mod evidence;
 mod steps;
+mod verdict;
 mod views;
 
 pub(crate) use evidence::read_evidence;
@@ -44,13 +45,16 @@ impl FromRequest for Asker {
 ///
 /// For one or more limits of a group, by the customer's own key or by an operator for them. The server takes evidence with
 /// it. There is one open request for each limit of an account.
+///
+/// Where the policy has `raise_rules`, they are asked at once, and what they answer acts with it: it is approved, or the
+/// customer is asked. `verdict` has each clause with what was measured; with `validate_only=true` it is what the rules would say.
 #[utoipa::path(
     operation_id = "submitRaiseRequest",
     tag = "raise requests",
     params(ChangeQuery, IdempotencyKey),
     request_body = SubmitRequest,
     responses(
-        (status = 201, description = "Filed", body = RequestAnswer, headers(("ETag" = String), ("Location" = String))),
+        (status = 201, description = "Filed; and answered, where a rule did", body = RequestAnswer, headers(("ETag" = String), ("Location" = String))),
         (status = 409, description = "`raise_request_open`: `link` leads to it; `not_a_main_account`"),
         (status = 422, description = "`already_satisfied`, `above_maximum`, `not_adjustable`: `raise` says how far it can go; `invalid_request`"),
     ),

@@ -1,5 +1,6 @@
 //! Raise requests as they are answered.
 
+use super::verdict::VerdictView;
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::quantity::Quota;
 use crate::domain::raise_request::{Side, State, Step};
@@ -30,7 +31,10 @@ const MINUTE_MS: i64 = 60_000;
         "limit": {"working_days": 5, "due": "2026-03-16T07:00:00.000Z"}, "past_target": false, "overdue": false,
     },
     "steps": [{"step": "assign", "state": "in_review", "at": "2026-03-09T08:00:00.000Z", "by": "rita", "to": "rita"}],
-    "messages": [], "evidence": [], "allowed_transitions": ["request-info", "approve", "deny", "counter-offer", "withdraw"],
+    "messages": [], "evidence": [], "verdict": {"rules": [{"rule": "modest", "holds": false, "clauses": [
+        {"clause": "at_most_percent", "limit": "rpm", "needed": "at most 150 %", "measured": "400.00 %", "holds": false},
+    ]}]},
+    "allowed_transitions": ["request-info", "approve", "deny", "counter-offer", "withdraw"],
 }))]
 pub(crate) struct RequestAnswer {
     #[schema(value_type = String, example = "rr_01kg8y2v0031gwr3b99bwpg6k4")]
@@ -77,6 +81,10 @@ pub(crate) struct RequestAnswer {
     decision: Option<DecisionView>,
     /// Snapshots that were taken.
     evidence: Vec<EvidenceRefView>,
+    /// Absent: the policy has no rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    verdict: Option<VerdictView>,
     /// The request before this one for the same account and group.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "rr_01kg8y2v0031gwr3b99bwpg6k4")]
@@ -161,6 +169,10 @@ pub(crate) struct StepView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     to: Option<String>,
+    /// The rule of the policy that took it; not told to customers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "modest")]
+    rule: Option<PolicyId>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -280,6 +292,7 @@ impl From<RequestView> for RequestAnswer {
             offer: record.offer.map(OfferView::from),
             decision: record.decision.map(DecisionView::from),
             evidence: record.evidence.into_iter().map(EvidenceRefView::from).collect(),
+            verdict: record.verdict.map(VerdictView::from),
             previous: record.previous,
             allowed_transitions: view.steps,
         }
@@ -324,7 +337,7 @@ impl DueView {
 
 impl From<StepRecord> for StepView {
     fn from(taken: StepRecord) -> Self {
-        Self { step: taken.step, state: taken.state, done: taken.done.into(), to: taken.to }
+        Self { step: taken.step, state: taken.state, done: taken.done.into(), to: taken.to, rule: taken.rule }
     }
 }
 

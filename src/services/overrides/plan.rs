@@ -45,7 +45,7 @@ pub(in crate::services) struct Added {
 }
 
 impl Services {
-    /// Adds overrides to a change. The caller has the turn of the account's tally.
+    /// Adds overrides to a change, which rests on the account's tally: its turn saves planning in vain.
     ///
     /// Errors: others overlap them and may not be superseded; the account has too many.
     pub(in crate::services) fn add_overrides(
@@ -85,11 +85,6 @@ impl Services {
             return Err(Error::TableFull { what: "overrides of one account", most: MAX_OVERRIDES });
         }
         let counted = Tally { overrides_made: tally.overrides_made + made.len() as u64, ..tally };
-        change = change.expect(Table::Index, keys::tally(account), tally_revision).put(
-            Table::Index,
-            keys::tally(account),
-            counted,
-        )?;
         for (id, record) in *made {
             change = change
                 .put(Table::Overrides, Key::text(id), record)?
@@ -99,6 +94,12 @@ impl Services {
         for (ended, _) in over {
             change = change.delete(Table::Index, keys::live_override(account, &ended));
         }
+        // ORDER: after all that it counts: whoever reads the new tally first reads the new overrides then.
+        let change = change.expect(Table::Index, keys::tally(account), tally_revision).put(
+            Table::Index,
+            keys::tally(account),
+            counted,
+        )?;
         Ok(Added { change, superseded })
     }
 }

@@ -26,7 +26,7 @@ pub struct Board {
 struct Inner {
     /// INVARIANT: as many as are open, which [`super::MAX_OPEN`] bounds.
     open: BTreeMap<CompactString, Entry>,
-    /// Working time from filing to the decision, in minutes.
+    /// Working time from filing to a reviewer's decision, in minutes.
     answers: Histogram,
     /// Of those that are closed: past the target, past the limit.
     breaches: [u64; 2],
@@ -158,7 +158,8 @@ impl Board {
 
 impl Inner {
     fn close(&mut self, calendar: &Calendar, record: &RequestRecord) {
-        let Some(end) = record.closed_at_ms() else { return };
+        // Those that a rule decided were never open, and say nothing about how fast reviewers are.
+        let Some(end) = record.closed_at_ms().filter(|_| !record.is_decided_by_rule()) else { return };
         for (days, count) in [TARGET_DAYS, LIMIT_DAYS].into_iter().zip(&mut self.breaches) {
             *count += u64::from(record.due(calendar, days).has_come(end));
         }

@@ -7,7 +7,7 @@ use super::{Handling, Party, RequestView, Sees, subject};
 use crate::domain::ids::PolicyId;
 use crate::services::accounts::subject as account_subject;
 use crate::services::commit::{Change, Plan};
-use crate::services::evidence::{self, EarlierLimit, EarlierRequest, Snapshot};
+use crate::services::evidence::{self, EarlierLimit, EarlierRequest, Evidence, Snapshot};
 use crate::services::stored::{self, Stored};
 use crate::services::{Context, Done, Error, Services};
 use crate::store::{Key, Table};
@@ -87,7 +87,7 @@ pub fn refresh_evidence(services: &Services, on: &Handling<'_>) -> Result<Done<R
         let change = Change::new("raise_request.refresh_evidence", subject(on.id))
             .subject(account_subject(&record.account))
             .expect(Table::RaiseRequests, Key::text(on.id), Some(revision));
-        let change = services.with_evidence(on.context, change, (on.id, &mut record))?;
+        let (change, _) = services.with_evidence(on.context, change, (on.id, &mut record))?;
         let change = change.put(Table::RaiseRequests, Key::text(on.id), &record)?;
         Ok(Plan::Change { value: services.request_view(on.id, record, on.party, on.context.now), change })
     })
@@ -100,7 +100,7 @@ impl Services {
         context: &Context,
         change: Change,
         (id, record): (&str, &mut RequestRecord),
-    ) -> Result<Change, Error> {
+    ) -> Result<(Change, Evidence), Error> {
         if record.evidence.len() >= MAX_SNAPSHOTS {
             return Err(Error::TableFull { what: "snapshots of evidence of one raise request", most: MAX_SNAPSHOTS });
         }
@@ -110,11 +110,12 @@ impl Services {
         let snapshot = taken.freeze();
         let number = record.evidence.last().map_or(1, |last| last.number + 1);
         record.evidence.push(EvidenceRef { number, taken_at_ms: context.now, hash: snapshot.hash.clone() });
-        change.detail("evidence", &snapshot.hash)?.expect(Table::Evidence, key(id, number), None).put(
+        let change = change.detail("evidence", &snapshot.hash)?.expect(Table::Evidence, key(id, number), None).put(
             Table::Evidence,
             key(id, number),
             &snapshot,
-        )
+        )?;
+        Ok((change, snapshot.evidence))
     }
 
     /// As far as the party may see it.

@@ -2,10 +2,11 @@
 //!
 //! Owns: who asked for what in which words, the steps of [`State`] with what each writes, the clock of the answer, and
 //! the overrides that an approval makes. Deliberately absent: permissions (the caller's, see [`Party`]), what evidence holds
-//! ([`super::evidence`]), automatic answers.
+//! ([`super::evidence`]), what rules say to it ([`super::raise_rules`]).
 //!
 //! INVARIANT: an approved request and its overrides are one commit. A request that is closed is never changed again.
 
+mod automatic;
 mod board;
 mod decide;
 mod evidence;
@@ -102,7 +103,9 @@ pub fn list(
         if party.must_see(&id, &found.value).is_err() {
             return Ok(None);
         }
-        let view = found.map(|record| services.request_view(&id, record, party, now));
+        let mut view = found.map(|record| services.request_view(&id, record, party, now));
+        // What was measured is for whoever reads the one request: with many rules it is long.
+        view.value.record.verdict.iter_mut().for_each(|verdict| verdict.rules.clear());
         Ok(filter.keeps(&view.value).then_some(view))
     })
 }

@@ -4,6 +4,7 @@ use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::quantity::Quota;
 use crate::domain::raise_request::{Side, State, Step};
 use crate::services::Context;
+use crate::services::raise_rules::Verdict;
 use crate::services::records::ShapeRecord;
 use crate::store::ActorKind;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,9 @@ pub struct RequestRecord {
     /// In the order in which it was taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<EvidenceRef>,
+    /// What the rules of the policy said when it was filed. None: it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
     /// The request before this one for the same account and group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
@@ -92,6 +96,9 @@ pub struct StepRecord {
     /// Who was assigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// The rule that took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<PolicyId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -211,6 +218,11 @@ impl DenyReason {
 impl RequestRecord {
     pub(super) fn asked(&self, limit: &PolicyId) -> Option<&AskedRecord> {
         self.limits.iter().find(|asked| asked.limit == *limit)
+    }
+
+    /// Whether a rule decided it, and nobody else.
+    pub(super) fn is_decided_by_rule(&self) -> bool {
+        self.state.is_closed() && self.steps.last().is_some_and(|step| step.rule.is_some())
     }
 
     /// When it was closed.

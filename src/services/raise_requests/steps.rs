@@ -44,7 +44,7 @@ pub(super) struct Begun {
 impl Begun {
     /// Takes the step: the record after it.
     pub fn take(&mut self, context: &Context, state: State, to: Option<String>) {
-        self.record.steps.push(StepRecord { step: self.step, state, done: By::of(context), to });
+        self.record.steps.push(StepRecord { step: self.step, state, done: By::of(context), to, rule: None });
         self.record.state = state;
     }
 

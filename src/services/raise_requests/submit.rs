@@ -1,5 +1,6 @@
 //! Filing a request.
 
+use super::automatic::Filing;
 use super::raisable::{self, Raise};
 use super::record::{AskedRecord, By, RequestRecord};
 use super::{
@@ -49,7 +50,7 @@ pub(super) struct RowRecord {
     pub id: String,
 }
 
-/// Files a request.
+/// Files a request; where a rule of the policy answers it, in the same commit.
 ///
 /// Errors: another one for one of its limits is open; a limit is fixed, is not raised by it, or not so far.
 pub fn submit(
@@ -59,8 +60,9 @@ pub fn submit(
     new: &NewRequest,
 ) -> Result<Done<RequestView>, Error> {
     let id = services.ids.draw(IdKind::RaiseRequest, context.now);
+    let drawn = services.draw_overrides(context.now);
     let last = keys::raise_last(&new.account, &new.group);
-    let _turn = services.turns.wait(Table::Index, &last);
+    let _turn = services.turn_to_file(new);
     services.change(context, || {
         services.main_record(&new.account)?;
         if party.account.as_ref().is_some_and(|own| *own != new.account) {
@@ -72,45 +74,53 @@ pub fn submit(
         services.must_not_pour(context, &new.account)?;
         let previous = stored::read::<RowRecord>(&*services.store, Table::Index, &last)?;
         let (previous, last_revision) = previous.map(|found| (found.value.id, found.revision)).unzip();
-        let mut record = RequestRecord {
-            account: new.account.clone(),
-            group: new.group.clone(),
-            limits,
-            starts_at_ms: new.starts_at_ms.filter(|&start| start > context.now),
-            expires_at_ms: new.expires_at_ms,
-            use_case: new.use_case.clone(),
-            expected_peak: new.expected_peak.clone(),
-            links: new.links.clone(),
-            filed: By::of(context),
-            state: State::Submitted,
-            assigned_to: None,
-            steps: Vec::new(),
-            messages: Vec::new(),
-            notes: Vec::new(),
-            offer: None,
-            decision: None,
-            evidence: Vec::new(),
-            previous,
-        };
-        let row = RowRecord { id: id.to_string() };
+        let mut record = filed(context, new, (limits, previous));
+        let ground = services.ground(&new.group)?;
         let change = Change::new("raise_request.submit", subject(&id)).subject(account_subject(&new.account));
-        let mut change = services
-            .with_evidence(context, change, (&id, &mut record))?
-            .detail("after", &record)?
+        let (change, evidence) = services.with_evidence(context, change, (&id, &mut record))?;
+        let filing = Filing { id: &id, record: &mut record, evidence: &evidence, drawn: &drawn };
+        let change = services
+            .answer(context, change, (filing, &ground))?
+            .detail("after", without_clauses(&record))?
             .expect(Table::RaiseRequests, Key::text(&id), None)
             .put(Table::RaiseRequests, Key::text(&id), &record)?
             .expect(Table::Index, last.clone(), last_revision)
-            .put(Table::Index, last.clone(), &row)?
-            .put(Table::Index, keys::raise_pending(&id), json!({}))?
+            .put(Table::Index, last.clone(), RowRecord { id: id.to_string() })?
             .put(Table::Index, keys::raise_of(&new.account, &id), json!({}))?;
-        for asked in &record.limits {
-            let key = LimitKey { group: record.group.clone(), limit: asked.limit.clone() };
-            let open = keys::raise_open(&record.account, &key);
-            let held = services.must_be_free_of_requests(context, (&record.account, &key))?;
-            change = change.expect(Table::Index, open.clone(), held).put(Table::Index, open, &row)?;
-        }
+        let change = services.with_open_rows(context, change, (&id, &record))?;
         Ok(Plan::Change { value: services.request_view(&id, record, party, context.now), change })
     })
+}
+
+fn filed(context: &Context, new: &NewRequest, (limits, previous): (Vec<AskedRecord>, Option<String>)) -> RequestRecord {
+    RequestRecord {
+        account: new.account.clone(),
+        group: new.group.clone(),
+        limits,
+        starts_at_ms: new.starts_at_ms.filter(|&start| start > context.now),
+        expires_at_ms: new.expires_at_ms,
+        use_case: new.use_case.clone(),
+        expected_peak: new.expected_peak.clone(),
+        links: new.links.clone(),
+        filed: By::of(context),
+        state: State::Submitted,
+        assigned_to: None,
+        steps: Vec::new(),
+        messages: Vec::new(),
+        notes: Vec::new(),
+        offer: None,
+        decision: None,
+        evidence: Vec::new(),
+        verdict: None,
+        previous,
+    }
+}
+
+/// The record has them, and with many rules they are long.
+fn without_clauses(record: &RequestRecord) -> RequestRecord {
+    let mut record = record.clone();
+    record.verdict.iter_mut().for_each(|verdict| verdict.rules.clear());
+    record
 }
 
 fn check_words(context: &Context, new: &NewRequest) -> Result<(), Error> {
@@ -162,6 +172,31 @@ fn has_room(board: &Board, account: &AccountId) -> Result<(), Error> {
 }
 
 impl Services {
+    /// What leads to an open request; one that is closed already is in nobody's way.
+    fn with_open_rows(
+        &self,
+        context: &Context,
+        mut change: Change,
+        (id, record): (&str, &RequestRecord),
+    ) -> Result<Change, Error> {
+        let is_closed = record.state.is_closed();
+        if !is_closed {
+            change = change.put(Table::Index, keys::raise_pending(id), json!({}))?;
+        }
+        for asked in &record.limits {
+            let key = LimitKey { group: record.group.clone(), limit: asked.limit.clone() };
+            let open = keys::raise_open(&record.account, &key);
+            let held = self.must_be_free_of_requests(context, (&record.account, &key))?;
+            change = change.expect(Table::Index, open.clone(), held);
+            change = match (is_closed, held) {
+                (false, _) => change.put(Table::Index, open, RowRecord { id: id.to_owned() })?,
+                (true, Some(_)) => change.delete(Table::Index, open),
+                (true, None) => change,
+            };
+        }
+        Ok(change)
+    }
+
     /// Whoever files and withdraws again and again would fill the disk.
     fn must_not_pour(&self, context: &Context, account: &AccountId) -> Result<(), Error> {
         let a_day_ago = first_of(IdKind::RaiseRequest, context.now.saturating_sub(DAY_MS));

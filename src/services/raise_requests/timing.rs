@@ -89,7 +89,7 @@ impl RequestRecord {
         let Some(DueAt::Ms(at_ms)) = self.answer_by(calendar).filter(|by| by.has_come(now)) else { return self };
         if let Ok(state) = self.state.after(Step::Expire, Side::Clock) {
             let done = By { at_ms, by: Context::system(now).actor, kind: ActorKind::System };
-            self.steps.push(StepRecord { step: Step::Expire, state, done, to: None });
+            self.steps.push(StepRecord { step: Step::Expire, state, done, to: None, rule: None });
             self.state = state;
         }
         self

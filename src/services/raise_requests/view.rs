@@ -5,6 +5,7 @@ use super::timing::Timing;
 use crate::calendar::Calendar;
 use crate::domain::ids::AccountId;
 use crate::domain::raise_request::{Side, State, Step};
+use crate::services::raise_rules::Verdict;
 use crate::services::{ActorKind, Error};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ pub enum Sees {
     /// Notes too.
     All,
     NoNotes,
-    /// Neither notes nor who of the house did what.
+    /// Neither notes nor who of the house did what, and of rules only their answer.
     Shared,
 }
 
@@ -78,15 +79,21 @@ fn shown(mut record: RequestRecord, sees: Sees) -> RequestRecord {
     if sees == Sees::Shared {
         record.assigned_to = None;
         for step in &mut record.steps {
-            step.to = None;
+            (step.to, step.rule) = (None, None);
             hide(&mut step.done);
         }
         hide(&mut record.filed);
         record.messages.iter_mut().for_each(|message| hide(&mut message.written));
         record.offer.iter_mut().for_each(|offer| hide(&mut offer.made));
         record.decision.iter_mut().for_each(|decision| hide(&mut decision.made));
+        record.verdict = record.verdict.and_then(answer_alone);
     }
     record
+}
+
+/// What rules there are and what they measure, of others too, is not for customers: only what they are told.
+fn answer_alone(verdict: Verdict) -> Option<Verdict> {
+    verdict.answer.is_some().then(|| Verdict { answer: verdict.answer, ..Verdict::default() })
 }
 
 /// Names of the house are not for customers.
