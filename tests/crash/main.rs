@@ -1,10 +1,13 @@
 //! The real server on a real folder, killed at work: what it acknowledged is there afterwards, nothing is half there,
 //! usage is behind by no more than it said, and a start from the journal alone answers the same.
 
+mod approvals;
 mod deciders;
 mod disk_full;
 mod import;
 mod payments;
+mod promises;
+mod raises;
 #[cfg(feature = "manual-clock")]
 mod restart;
 mod server;

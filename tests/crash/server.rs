@@ -158,6 +158,7 @@ pub struct Reply {
     pub replayed: bool,
     /// Null where the body is no JSON.
     pub json: Value,
+    pub text: String,
 }
 
 /// A request that changes something.
@@ -178,12 +179,21 @@ pub struct Client {
 }
 
 impl Client {
+    /// The same server, asked with another key or the token of a login.
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { agent: self.agent.clone(), address: self.address.clone(), key: key.to_owned() }
+    }
+
     pub fn send(&self, call: &Call) -> Result<Reply, Gone> {
         let mut request = Request::builder().method(call.method).uri(format!("http://{}{}", self.address, call.path));
         request = request.header("authorization", format!("Bearer {}", self.key));
         let given = [("idempotency-key", &call.idempotency_key), ("if-match", &call.if_match)];
         for (name, value) in given.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
             request = request.header(name, value);
+        }
+        // So the audit log says what came of it.
+        if let Some(name) = &call.idempotency_key {
+            request = request.header("x-request-id", name);
         }
         let answered = match call.method {
             "GET" => self.agent.run(request.body(()).unwrap()),
@@ -201,6 +211,7 @@ impl Client {
             location: header("location"),
             replayed: header("idempotent-replayed") == "true",
             json: serde_json::from_str(&text).unwrap_or(Value::Null),
+            text,
         })
     }
 
