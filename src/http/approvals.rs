@@ -7,10 +7,10 @@ use super::query::{List, Listed, PageQuery, Read};
 use super::reply;
 use super::views::{ActView, Item, Reason};
 use super::wire::rfc3339;
-use crate::services::Done;
 use crate::services::approvals::{self, ApprovalState, ApprovalView, Asked, Closed, Override, Proposal};
-use crate::services::operators::Role;
+use crate::services::operators::{Action, Role};
 use crate::services::policies::{Source, Warnings};
+use crate::services::{Done, Stored};
 use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use compact_str::CompactString;
@@ -38,8 +38,8 @@ pub(crate) struct ApprovalAnswer {
     /// Then it is over, if nobody has approved it.
     #[schema(value_type = String, format = DateTime, example = "2026-02-07T08:00:00.000Z")]
     expires_at: CompactString,
-    /// What was asked for: the parameters of the path and the fields of the body. Absent for a document that waits no
-    /// more.
+    /// What was asked for: the parameters of the path and the fields of the body. Absent for a policy document in lists,
+    /// and once it waits no more; and for a change of an operator where operators are not yours to read.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
     request: Option<Value>,
@@ -89,8 +89,36 @@ impl From<Phase> for ApprovalState {
     }
 }
 
+/// What a reader may see of what was asked for.
+#[derive(Debug, Clone, Copy)]
+struct Sees {
+    operators: bool,
+    documents: bool,
+}
+
+impl Sees {
+    fn of(request: &HttpRequest, documents: bool) -> Result<Self, Problem> {
+        Ok(Self { operators: access::caller(request)?.may(Action::Credentials), documents })
+    }
+
+    fn shows(self, proposal: &Proposal) -> bool {
+        match proposal {
+            Proposal::ChangeOperator(_) => self.operators,
+            Proposal::Publish(_) => self.documents,
+            _ => true,
+        }
+    }
+}
+
 impl From<ApprovalView> for ApprovalAnswer {
+    /// For one who asked, approved or rejected.
     fn from(view: ApprovalView) -> Self {
+        Self::seen(view, Sees { operators: true, documents: false })
+    }
+}
+
+impl ApprovalAnswer {
+    fn seen(view: ApprovalView, sees: Sees) -> Self {
         let ApprovalView { id, record, state } = view;
         let (decided, made) = match record.closed {
             Some(Closed { done, made, .. }) => (Some(done.into()), made),
@@ -102,7 +130,7 @@ impl From<ApprovalView> for ApprovalAnswer {
             state: state.into(),
             requested: record.requested.into(),
             expires_at: rfc3339(record.expires_at_ms),
-            request: record.proposal.as_ref().map(request),
+            request: record.proposal.as_ref().filter(|proposal| sees.shows(proposal)).map(request),
             decided,
             made,
         }
@@ -191,11 +219,13 @@ fn role(request: &HttpRequest) -> Result<Option<Role>, Problem> {
     responses((status = 200, description = "One page", body = Listed<Item<ApprovalAnswer>>)),
 )]
 #[get("/v1/approvals")]
-pub(crate) async fn list(listing: List<ApprovalsQuery>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(http: HttpRequest, listing: List<ApprovalsQuery>) -> Result<HttpResponse, Problem> {
+    let sees = Sees::of(&http, false)?;
     let work = |services: &_, query: &ApprovalsQuery, paging: &_, now| {
         approvals::list(services, query.state.map(ApprovalState::from), paging, now)
     };
-    listing.run(work, Item::<ApprovalAnswer>::of).await
+    let view = |found: Stored<ApprovalView>| Item::tagged(found.revision, ApprovalAnswer::seen(found.value, sees));
+    listing.run(work, view).await
 }
 
 /// Read an approval
@@ -206,9 +236,10 @@ pub(crate) async fn list(listing: List<ApprovalsQuery>) -> Result<HttpResponse, 
     responses((status = 200, description = "The approval", body = ApprovalAnswer, headers(("ETag" = String)))),
 )]
 #[get("/v1/approvals/{id}")]
-pub(crate) async fn read(reading: Read, id: Path<String>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn read(http: HttpRequest, reading: Read, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let sees = Sees::of(&http, true)?;
     let view = reading.run(move |services, now| approvals::get(services, &id, now)).await?;
-    reply::record(&ApprovalAnswer::from(view.value), view.revision)
+    reply::record(&ApprovalAnswer::seen(view.value, sees), view.revision)
 }
 
 /// Approve

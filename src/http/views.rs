@@ -43,7 +43,11 @@ impl<T> Item<T> {
     where
         T: From<S>,
     {
-        Self { etag: tags::of_revision(stored.revision), value: T::from(stored.value) }
+        Self::tagged(stored.revision, T::from(stored.value))
+    }
+
+    pub(crate) fn tagged(revision: u64, value: T) -> Self {
+        Self { etag: tags::of_revision(revision), value }
     }
 }
 

@@ -59,8 +59,9 @@ pub(super) fn check_tier(
     Ok(())
 }
 
-/// Errors: a floor of `tier` would be more than the account has without a pin, and whoever has a ceiling, or would have
-/// to wait for a second operator, cannot give that for good. None: the policy's default tier.
+/// Errors: a floor of `tier` would be more than the present one, and whoever has a ceiling, or would have to wait for a
+/// second operator, cannot give that for good; what was reached by payments can be lost again. None: the policy's
+/// default tier.
 pub(super) fn check_floor(
     services: &Services,
     context: &Context,
@@ -73,7 +74,11 @@ pub(super) fn check_floor(
     }
     let policy = &services.engine.snapshot().policy;
     let own = match account {
-        Some(account) => own_tier(services, policy, account, context.now)?,
+        Some(account) => {
+            let record = services.main_record(account)?.value;
+            let floor = services.tier_of(account, &record, context.now)?.floor;
+            policy.tier_index(floor.as_str()).unwrap_or_default()
+        }
         None => policy.default_tier,
     };
     let floor = tier.and_then(|tier| policy.tier_index(tier.as_str())).unwrap_or(policy.default_tier);
@@ -82,7 +87,7 @@ pub(super) fn check_floor(
     }
     let tier = policy.tiers[floor].id.as_str();
     let detail = format!(
-        "a floor of `{tier}` is more than the account has, and stays for good: pin the tier instead, or have somebody do it who may"
+        "a floor of `{tier}` is more than the present one, and stays for good: pin the tier instead, or have somebody do it who may"
     );
     Err(Error::AboveCeiling { detail })
 }

@@ -81,6 +81,8 @@ pub const MAX_OPERATORS: usize = 1_000;
 pub const MAX_SESSIONS: usize = 20;
 /// That wait at once.
 pub const MAX_OPEN_APPROVALS: usize = 100;
+/// Of what is asked for, in sum.
+pub const MAX_OPEN_APPROVALS_BYTES: usize = 16 * 1024 * 1024;
 /// Of one billing source.
 pub const MAX_SECRETS: usize = 2;
 /// Names and reasons, in characters.

@@ -109,6 +109,7 @@ fn a_publish_that_was_overtaken_is_refused_and_an_activation_waits_too() {
         paul.send("POST", "/v1/policies/revisions", &[("if-match", tag), ("idempotency-key", "k1")], &body.to_string())
     };
     let tag = active.etag().to_owned();
+    let document_of = |reply: &Reply| reply.json["request"]["document"].clone();
     send(&json!({"document": {"schema": "none"}}), &tag).refused(422, "invalid_request");
 
     let reply = send(&publish, &tag);
@@ -120,6 +121,10 @@ fn a_publish_that_was_overtaken_is_refused_and_an_activation_waits_too() {
     let second = waits(set_quota(&paul, 25));
     approve(&pia, &second).is(200);
 
+    let listed = pia.get(&format!("{APPROVALS}?state=pending")).is(200).json["items"].clone();
+    assert_eq!(listed[0]["request"].get("document"), None, "documents are read one by one");
+    let one = pia.get(&format!("{APPROVALS}/{first}")).is(200);
+    assert_eq!(document_of(&one)["name"], "another");
     approve(&pia, &first).refused(412, "stale");
     assert_eq!(paul.get("/v1/policies/active").json["name"], active.json["name"]);
     assert_eq!(reject(&paul, &first).is(200).json["state"], "withdrawn");
@@ -182,12 +187,23 @@ fn a_role_is_granted_by_two_owners_and_nobody_can_be_two() {
     alice.post("/v1/api-keys", json!({"scopes": ["admin"]})).refused(403, "forbidden");
     alice.post("/v1/api-keys", json!({"scopes": ["read"]})).is(201);
     waits(alice.change("PATCH", &at("rita"), json!({"ceiling_percent": 100_000})));
+    let admin_key = alice.get("/v1/api-keys").is(200).json["items"][0]["id"].as_str().unwrap().to_owned();
+    alice.post(&format!("/v1/api-keys/{admin_key}/rotate"), json!({"overlap_ms": 0})).refused(403, "forbidden");
+    let vera = login(&server, "vera");
+    for path in [format!("{APPROVALS}/{grant}"), APPROVALS.to_owned()] {
+        assert!(!vera.get(&path).is(200).text.contains("mallory"), "who may not read operators");
+        assert!(anna.get(&path).is(200).text.contains("mallory"));
+    }
 
     let by_mallory = login(&server, "mallory");
     approve(&by_mallory, &grant).refused(403, "forbidden");
     by_mallory.get(PATH).refused(403, "forbidden");
     approve(&login(&server, "paul"), &grant).refused(403, "forbidden");
-    approve(&anna, &grant).is(200);
+    let path = format!("{APPROVALS}/{grant}/approve");
+    let headers = [("if-match", "*"), ("idempotency-key", "once")];
+    let first = anna.send("POST", &path, &headers, "{}").is(200);
+    let again = anna.send("POST", &path, &headers, "{}").is(200);
+    assert_eq!((first.text, again.header("idempotent-replayed")), (again.text.clone(), "true"));
     by_mallory.get(PATH).is(200);
     assert_eq!(alice.get(&at("mallory")).json["role"], "owner");
     // Taking oneself out of it is no grant.

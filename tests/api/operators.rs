@@ -291,6 +291,10 @@ fn a_floor_is_no_way_around_a_ceiling() {
     sam.change("PATCH", "/v1/accounts/low", json!({"tier": "paid", "name": "Paid"})).is(200);
     sam.change("PATCH", "/v1/accounts/low", json!({"tier": null})).is(200);
     sam.change("PATCH", "/v1/accounts/low", json!({"tier": "paid"})).refused(403, "above_ceiling");
+    // What was reached can be lost by a refund; a floor cannot.
+    let paid = json!({"event_id": "e1", "payment_id": "p1", "amount": 100, "currency": "CNY"});
+    alice.post("/v1/accounts/low/top-ups", paid).is(201);
+    sam.change("PATCH", "/v1/accounts/low", json!({"tier": "paid"})).refused(403, "above_ceiling");
 }
 
 #[test]

@@ -348,6 +348,46 @@ fn whoever_files_for_a_customer_does_not_decide_and_roles_have_their_own_steps()
 }
 
 #[test]
+fn an_offer_holds_as_long_as_the_one_who_made_it_could_make_it() {
+    let house = House::open();
+    let quota = || {
+        let limits = house.server.get("/v1/accounts/acme/limits").is(200).json;
+        limits["limits"][0]["quota"].clone()
+    };
+    let before = quota();
+    let offered = |by: &str| {
+        let id = house.in_review(40);
+        house.login(by).step(&id, "counter-offer", rpm(40)).is(200);
+        id
+    };
+    let accept = |id: &str| house.customer().step(id, "accept-counter-offer", json!({}));
+    let olga = house.login("olga");
+    let lower = |percent: u32| {
+        let body = json!({"ceiling_percent": percent}).to_string();
+        olga.send("PATCH", "/v1/operators/rita", &[("if-match", "*")], &body).is(200);
+    };
+
+    lower(2_000);
+    let id = offered("rita");
+    lower(100);
+    assert!(accept(&id).refused(409, "offer_over").text.contains("ceiling"));
+    lower(2_000);
+    olga.send("PATCH", "/v1/operators/rita", &[("if-match", "*")], r#"{"role": "support"}"#).is(200);
+    assert!(accept(&id).refused(409, "offer_over").text.contains("does not answer"));
+    assert_eq!(quota(), before, "nothing was given");
+    house.customer().step(&id, "decline-counter-offer", json!({})).is(200);
+    let many: Vec<Value> = (0..100).map(|n| json!({"limit": format!("l{n}"), "quota": 1})).collect();
+    let refused = olga.step(&id, "approve", json!({"limits": many})).refused(422, "invalid_request");
+    assert!(refused.text.len() < 10_000, "{}", refused.text.len());
+
+    olga.send("PATCH", "/v1/operators/rita", &[("if-match", "*")], r#"{"role": "reviewer"}"#).is(200);
+    lower(2_000);
+    house.login("rita").step(&id, "counter-offer", rpm(40)).is(200);
+    accept(&id).is(200);
+    assert_eq!(quota(), 40);
+}
+
+#[test]
 fn a_bound_key_sees_its_own_requests_and_no_notes() {
     let house = House::open();
     let rita = house.login("rita");

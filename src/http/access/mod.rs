@@ -67,6 +67,16 @@ impl Caller {
         }
     }
 
+    /// Whether an operator's role, or a key's scope `admin`, allows it.
+    pub(crate) fn may(&self, action: Action) -> bool {
+        match self {
+            Self::Console => true,
+            Self::Setup => action == Action::Grant,
+            Self::Key(key) => key.has_any(&[Scope::Admin]),
+            Self::Operator(_, role) => role.may(action),
+        }
+    }
+
     /// How far above a tier's quota it may go, in percent of it; None: as far as anybody.
     pub(crate) fn ceiling_percent(&self, services: &Services) -> Option<u32> {
         match self {

@@ -60,11 +60,7 @@ pub fn create(services: &Services, context: &Context, new: &NewKey) -> Result<Do
     services.change(context, || {
         context.setup_once(services)?;
         let made = services.keys_made()?;
-        if new.scopes.contains(&Scope::Admin) && services.four_eyes.roles && !context.owns_machine() {
-            let detail = "roles take two operators here, and this key would have all rights alone: on the server's machine \
-                it is `quotagate key create --scope admin`";
-            return Err(Error::Forbidden { detail: detail.to_owned() });
-        }
+        services.may_hand_out(context, &new.scopes)?;
         check(context, new, made == 0 && services.operators()? == 0)?;
         if let Some(account) = &new.account {
             services.main_record(account)?;
@@ -151,6 +147,7 @@ pub fn rotate(services: &Services, context: &Context, id: &str, overlap_ms: i64)
         let before = get(services, id)?;
         context.may_match(before.revision)?;
         let mut record = before.value.record;
+        services.may_hand_out(context, &record.scopes)?;
         if record.revoked.is_some() || record.expires_at_ms.is_some_and(|end| end <= context.now) {
             let detail = format!("API key `{id}` is revoked or has expired: make another one");
             return Err(Error::conflict("conflict", detail));
@@ -261,6 +258,16 @@ fn put(change: Change, id: &str, revision: u64, record: &KeyRecord) -> Result<Ch
 }
 
 impl Services {
+    /// Errors: roles take two operators, and a secret with these scopes would have all rights alone.
+    fn may_hand_out(&self, context: &Context, scopes: &[Scope]) -> Result<(), Error> {
+        if !scopes.contains(&Scope::Admin) || !self.four_eyes.roles || context.owns_machine() {
+            return Ok(());
+        }
+        let detail = "roles take two operators here, and this key has all rights alone: on the server's machine it is \
+            `quotagate key create --scope admin`, or `key rotate`";
+        Err(Error::Forbidden { detail: detail.to_owned() })
+    }
+
     fn key_view(&self, id: CompactString, record: KeyRecord) -> KeyView {
         let last_used_ms = self.keyring.last_used_ms(&id);
         KeyView { id, record, last_used_ms, secret: None }

@@ -14,12 +14,23 @@ use super::commit::{Change, Plan};
 use super::operators::Role;
 use super::records::Act;
 use super::stored::{self, Stored};
-use super::{ActorKind, Context, Done, Error, MAX_OPEN_APPROVALS, Page, Paging, Services, keys};
+use super::{
+    ActorKind, Context, Done, Error, MAX_OPEN_APPROVALS, MAX_OPEN_APPROVALS_BYTES, Page, Paging, Services, keys,
+};
 use crate::ids::IdKind;
 use crate::store::{Key, Table};
 use compact_str::CompactString;
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// What waits.
+#[derive(Default)]
+struct Open {
+    count: usize,
+    bytes: usize,
+    /// Those of the index that have expired.
+    over: Vec<(String, Stored<ApprovalRecord>)>,
+}
 
 /// What a change is done under.
 #[derive(Debug)]
@@ -58,11 +69,15 @@ fn propose(services: &Services, context: &Context, proposal: &Proposal) -> Resul
     let id = services.ids.draw(IdKind::Approval, context.now);
     let _turn = services.turns.wait(Table::Approvals, &Key::empty());
     services.change(context, || {
-        let (open, over) = services.open_approvals(context.now)?;
-        if open >= MAX_OPEN_APPROVALS {
+        let Open { count, bytes, over } = services.open_approvals(context.now)?;
+        let record = ApprovalRecord::new(context, proposal)?;
+        if count >= MAX_OPEN_APPROVALS {
             return Err(Error::TableFull { what: "requests that wait for approval", most: MAX_OPEN_APPROVALS });
         }
-        let record = ApprovalRecord::new(context, proposal);
+        if bytes + record.bytes > MAX_OPEN_APPROVALS_BYTES {
+            let what = "bytes of requests that wait for approval";
+            return Err(Error::TableFull { what, most: MAX_OPEN_APPROVALS_BYTES });
+        }
         let mut change = Change::new("approval.request", subject(&id))
             .detail("operation", proposal.operation())?
             .detail("expires_at_ms", record.expires_at_ms)?
@@ -72,10 +87,16 @@ fn propose(services: &Services, context: &Context, proposal: &Proposal) -> Resul
         for about in proposal.about() {
             change = change.subject(about);
         }
-        for ended in over {
-            change = change.delete(Table::Index, keys::open_approval(&ended));
+        for (ended, found) in over {
+            let done = Act { at_ms: found.value.expires_at_ms, ..Act::of(&Context::system(context.now), "") };
+            let closed = Closed { state: ApprovalState::Expired, done, made: None };
+            change = change
+                .expect(Table::Approvals, Key::text(&ended), Some(found.revision))
+                .put(Table::Approvals, Key::text(&ended), found.value.closed(closed))?
+                .delete(Table::Index, keys::open_approval(&ended));
         }
-        Ok(Plan::Change { value: ApprovalView::of(&id, record, context.now), change })
+        // What is answered is kept under the idempotency key.
+        Ok(Plan::Change { value: ApprovalView::of(&id, record.brief(), context.now), change })
     })
 }
 
@@ -253,18 +274,20 @@ impl Services {
         stored::read(&*self.store, Table::Approvals, &Key::text(id))?.ok_or_else(|| Error::not_found("approval", id))
     }
 
-    /// How many wait, and which of the index are over.
-    fn open_approvals(&self, now: i64) -> Result<(usize, Vec<String>), Error> {
-        let (mut open, mut over) = (0, Vec::new());
+    fn open_approvals(&self, now: i64) -> Result<Open, Error> {
+        let mut open = Open::default();
         stored::each::<Value>(&*self.store, Table::Index, &keys::open_approvals(), |row, _| {
             let id = keys::open_approval_in(&row).unwrap_or_default();
-            match self.approval(&id)?.value.state(now) {
-                ApprovalState::Pending => open += 1,
-                _ => over.push(id),
+            let found = self.approval(&id)?;
+            if found.value.state(now) == ApprovalState::Pending {
+                open.count += 1;
+                open.bytes += found.value.bytes;
+            } else {
+                open.over.push((id, found));
             }
             Ok(())
         })?;
-        Ok((open, over))
+        Ok(open)
     }
 
     /// Errors: who asked is no operator any more, or may not do it any more.

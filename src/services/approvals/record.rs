@@ -2,7 +2,7 @@
 
 use super::Proposal;
 use crate::services::records::Act;
-use crate::services::{Context, Error, IfMatch};
+use crate::services::{Context, Error, IfMatch, Internal};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,6 +18,9 @@ pub struct ApprovalRecord {
     /// What is asked for. None: it is closed, and was too large to keep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposal: Option<Proposal>,
+    /// Of what is asked for, as it is stored.
+    #[serde(default)]
+    pub bytes: usize,
     /// What it is about, as the audit log names it.
     pub about: Vec<String>,
     /// The revisions that who asked had seen of what it changes. None: none were named.
@@ -96,8 +99,12 @@ impl ApprovalView {
 }
 
 impl ApprovalRecord {
-    pub(super) fn new(context: &Context, proposal: &Proposal) -> Self {
-        Self {
+    /// Errors: it cannot be written.
+    pub(super) fn new(context: &Context, proposal: &Proposal) -> Result<Self, Error> {
+        let written = serde_json::to_vec(proposal);
+        let bytes = written.map_err(|_| Internal::Change("a proposal cannot be written as JSON"))?.len();
+        Ok(Self {
+            bytes,
             operation: proposal.operation().into(),
             about: proposal.about(),
             seen: context.if_match.as_ref().map(|seen| match seen {
@@ -108,7 +115,14 @@ impl ApprovalRecord {
             expires_at_ms: context.now.saturating_add(KEPT_OPEN_MS),
             closed: None,
             proposal: Some(proposal.clone()),
-        }
+        })
+    }
+
+    /// Without a document, which may be large.
+    #[must_use]
+    pub fn brief(self) -> Self {
+        let proposal = self.proposal.filter(|proposal| !matches!(proposal, Proposal::Publish(_)));
+        Self { proposal, ..self }
     }
 
     #[must_use]
@@ -141,8 +155,7 @@ impl ApprovalRecord {
     }
 
     pub(super) fn closed(self, closed: Closed) -> Self {
-        // A document may be large; published, it is a revision.
-        let proposal = self.proposal.filter(|proposal| !matches!(proposal, Proposal::Publish(_)));
-        Self { proposal, closed: Some(closed), ..self }
+        // Published, a document is a revision.
+        Self { closed: Some(closed), ..self.brief() }
     }
 }

@@ -177,7 +177,7 @@ pub fn patch(
     patch: &OperatorPatch,
 ) -> Result<Done<OperatorView>, Error> {
     let hashed = patch.password.as_ref().map(|password| hashed(services, password)).transpose()?;
-    let context = &unrepeated(context);
+    let context = &if patch.password.is_some() { unrepeated(context) } else { context.clone() };
     // Whether an owner is left rests on all of them.
     let _turn = services.turns.wait(Table::Operators, &Key::empty());
     services.change(context, || {

@@ -32,6 +32,7 @@ struct Inner {
     breaches: [u64; 2],
 }
 
+#[derive(Clone)]
 struct Entry {
     account: AccountId,
     state: State,
@@ -132,16 +133,10 @@ impl Board {
     /// Counts everything. It goes over all open requests: not for an async thread.
     #[must_use]
     pub fn standing(&self, now: i64) -> Standing {
-        let inner = self.inner.lock();
-        let mut standing = Standing {
-            open: OPEN_STATES.map(|state| (state, 0)),
-            oldest_ms: 0,
-            breaches: inner.breaches,
-            answers: inner.answers.total(),
-            p50_ms: inner.percentile(50),
-            p95_ms: inner.percentile(95),
-        };
-        for entry in inner.open.values() {
+        // The committer waits for the lock: what takes long is counted without it.
+        let (entries, mut standing) = self.inner.lock().begin_count();
+
+        for entry in entries {
             let past = [&entry.target, &entry.limit].map(|due| due.has_come(now));
             past.into_iter().zip(&mut standing.breaches).for_each(|(past, count)| *count += u64::from(past));
             if entry.answer_by.as_ref().is_some_and(|by| by.has_come(now)) {
@@ -157,6 +152,19 @@ impl Board {
 }
 
 impl Inner {
+    /// The open ones, and a standing in which only those that are closed are counted.
+    fn begin_count(&self) -> (Vec<Entry>, Standing) {
+        let standing = Standing {
+            open: OPEN_STATES.map(|state| (state, 0)),
+            oldest_ms: 0,
+            breaches: self.breaches,
+            answers: self.answers.total(),
+            p50_ms: self.percentile(50),
+            p95_ms: self.percentile(95),
+        };
+        (self.open.values().cloned().collect(), standing)
+    }
+
     fn close(&mut self, calendar: &Calendar, record: &RequestRecord) {
         // Those that a rule decided were never open, and say nothing about how fast reviewers are.
         let Some(end) = record.closed_at_ms().filter(|_| !record.is_decided_by_rule()) else { return };

@@ -63,6 +63,7 @@ pub fn accept_counter_offer(services: &Services, on: &Handling<'_>) -> Result<Do
             let detail = "what was offered would be over by now: decline the offer, and ask for another";
             return Err(Error::conflict("offer_over", detail));
         }
+        services.still_offered(on.context, &begun.record)?;
         services.give(on, begun, (Step::AcceptCounterOffer, grants), &drawn)
     })
 }

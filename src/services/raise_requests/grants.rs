@@ -3,10 +3,12 @@
 use super::raisable::{self, Raise};
 use super::record::{GrantRecord, RequestRecord};
 use crate::domain::account::LimitKey;
-use crate::domain::ids::PolicyId;
+use crate::domain::ids::{OperatorName, PolicyId};
+use crate::domain::policy::MAX_LIMITS_IN_GROUP;
 use crate::domain::quantity::Quota;
 use crate::services::ceilings::{self, USUAL_CEILING_PERCENT};
 use crate::services::checks::Checks;
+use crate::services::operators::Action;
 use crate::services::records::{Act, OverrideRecord, ShapeRecord};
 use crate::services::{ActorKind, Context, Error, Services};
 use compact_str::CompactString;
@@ -83,7 +85,10 @@ impl Services {
             checks.fail("/limits", "required", "name at least one limit");
         }
         let mut grants: Vec<GrantRecord> = Vec::with_capacity(record.limits.len());
-        for (at, one) in given.iter().enumerate() {
+        if given.len() > MAX_LIMITS_IN_GROUP {
+            checks.fail("/limits", "too_many", format!("at most {MAX_LIMITS_IN_GROUP} limits are taken"));
+        }
+        for (at, one) in given.iter().enumerate().take(MAX_LIMITS_IN_GROUP) {
             let at = format!("/limits/{at}");
             if grants.iter().any(|before| before.limit == one.limit) {
                 checks.fail(&format!("{at}/limit"), "duplicate", "each limit is named once");
@@ -92,12 +97,38 @@ impl Services {
             grants.extend(resolved(&mut checks, (record, context.now), (&at, one)));
         }
         checks.done()?;
+        self.within_ceiling(context, record, &grants)?;
+        Ok(grants)
+    }
+
+    /// Errors: who made the offer could not make it now: not a reviewer any more, or the ceiling is lower than it was.
+    pub(super) fn still_offered(&self, context: &Context, record: &RequestRecord) -> Result<(), Error> {
+        let Some(offer) = &record.offer else { return Ok(()) };
+        let over = |why: &str| {
+            let detail = format!("the offer does not hold any more: {why}; decline it, and a reviewer answers anew");
+            Err(Error::conflict("offer_over", detail))
+        };
+        let by_operator = offer.made.kind == ActorKind::Operator;
+        if by_operator && !self.keyring.role(&offer.made.by).is_some_and(|role| role.may(Action::Answer)) {
+            return over("who made it does not answer requests any more");
+        }
+        let name = OperatorName::parse(&offer.made.by).ok().filter(|_| by_operator);
+        let ceiling_percent = name.and_then(|name| self.keyring.ceiling_percent(&name));
+        let (actor, actor_kind) = (offer.made.by.clone(), offer.made.kind);
+        let maker = Context { actor, actor_kind, ceiling_percent, ..context.clone() };
+        match self.within_ceiling(&maker, record, &offer.grants) {
+            Err(Error::AboveCeiling { .. }) => over("it is above the ceiling by now"),
+            checked => checked,
+        }
+    }
+
+    fn within_ceiling(&self, context: &Context, record: &RequestRecord, grants: &[GrantRecord]) -> Result<(), Error> {
         let context = self.alone(context, record);
-        for grant in &grants {
+        for grant in grants {
             let key = LimitKey { group: record.group.clone(), limit: grant.limit.clone() };
             ceilings::check_quota(self, &context, &record.account, (&key, grant.quota))?;
         }
-        Ok(grants)
+        Ok(())
     }
 
     /// Where overrides take two operators: who decides alone what no operator has filed has the usual ceiling at most.
