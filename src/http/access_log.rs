@@ -1,6 +1,7 @@
 //! One line for each control-plane request: who asked for what, how it ended, how long it took. No bodies, no headers.
 
 use super::access::Passed;
+use crate::services::credentials::without_secrets;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::{Error, HttpMessage};
@@ -18,7 +19,8 @@ impl RootSpanBuilder for AccessLog {
         request.extensions_mut().insert(Begun(Instant::now()));
         let passed = |passed: &Passed| passed.id.as_str().to_owned();
         let id = request.extensions().get::<Passed>().map(passed).unwrap_or_default();
-        tracing::info_span!("request", request_id = %id, method = %request.method(), path = %request.path())
+        let path = without_secrets(request.path());
+        tracing::info_span!("request", request_id = %id, method = %request.method(), path = %path)
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {

@@ -126,6 +126,14 @@ impl From<Revision> for RevisionDocumentAnswer {
 /// What of a document is not for customers.
 const INTERNAL: [&str; 2] = ["pools", "raise_rules"];
 
+fn keep_for_customers(revision: &mut Revision) {
+    if let Some(document) = revision.document.as_object_mut() {
+        INTERNAL.iter().for_each(|field| _ = document.remove(*field));
+    }
+    revision.head.published.by.clear();
+    revision.head.published.reason.clear();
+}
+
 /// A whole document to publish.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "expected a JSON object")]
@@ -275,8 +283,8 @@ pub(crate) async fn activate(path: Path<String>, change: Change<ActivateRequest>
 
 /// Read the active revision
 ///
-/// With its document, for a key bound to an account without its `pools` and `raise_rules`. Its `ETag` is what a publish names
-/// in `If-Match`.
+/// With its document; for a key bound to an account without its `pools` and `raise_rules`, and without who published it and
+/// why. Its `ETag` is what a publish names in `If-Match`.
 #[utoipa::path(
     operation_id = "getActiveRevision",
     tag = "policies",
@@ -291,8 +299,8 @@ pub(crate) async fn active(request: HttpRequest, reading: Read) -> Result<HttpRe
         Ok((policies::get(services, active.value.active.revision)?.value, active.revision))
     };
     let (mut revision, etag) = reading.run(work).await?;
-    if let Some(document) = revision.document.as_object_mut().filter(|_| bound) {
-        INTERNAL.iter().for_each(|field| _ = document.remove(*field));
+    if bound {
+        keep_for_customers(&mut revision);
     }
     reply::record(&RevisionDocumentAnswer::from(revision), etag)
 }

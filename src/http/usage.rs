@@ -1,5 +1,6 @@
 //! What an account may use and has used, and resetting it.
 
+use super::access;
 use super::change::{Change, ChangeQuery, IdempotencyKey};
 use super::problem::Problem;
 use super::query::Read;
@@ -10,7 +11,7 @@ use crate::domain::quantity::Quota;
 use crate::engine::{Explanation, LimitExplained, Source, UsageRow};
 use crate::services::usage::{self, Reset, Selector};
 use actix_web::web::Path;
-use actix_web::{HttpResponse, get, post};
+use actix_web::{HttpRequest, HttpResponse, get, post};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -75,7 +76,7 @@ pub(crate) struct SourceAnswer {
     /// `set`, `shadowed`, `lowered` or `inactive`.
     #[schema(value_type = String, example = "set")]
     outcome: &'static str,
-    /// The tier, or an id and the reason.
+    /// The tier, or an id and the reason; for a key bound to an account the id alone.
     #[schema(example = "paid")]
     origin: String,
     /// Of the policy, where it comes from there.
@@ -222,7 +223,8 @@ impl From<Reset> for ResetAnswer {
 
 /// Read the limits of an account
 ///
-/// Every quota in force, and where it comes from: override, tier, clamps, caps.
+/// Every quota in force, and where it comes from: override, tier, clamps, caps; for a key bound to an account without the
+/// reasons of overrides and clamps.
 #[utoipa::path(
     operation_id = "getAccountLimits",
     tag = "usage",
@@ -230,9 +232,10 @@ impl From<Reset> for ResetAnswer {
     responses((status = 200, description = "The limits", body = LimitsAnswer)),
 )]
 #[get("/v1/accounts/{id}/limits")]
-pub(crate) async fn limits(reading: Read, id: Path<AccountId>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn limits(request: HttpRequest, reading: Read, id: Path<AccountId>) -> Result<HttpResponse, Problem> {
+    let bound = access::caller(&request)?.is_bound();
     let explained = reading.run(move |services, now| usage::limits(services, &id, now)).await?;
-    reply::view(&LimitsAnswer::from(explained))
+    reply::view(&LimitsAnswer::from(if bound { usage::for_customers(explained) } else { explained }))
 }
 
 /// Read the usage of an account

@@ -16,7 +16,9 @@ use utoipa::ToSchema;
 pub(crate) struct ActView {
     #[schema(value_type = String, format = DateTime, example = "2026-01-31T08:00:00.000Z")]
     at: CompactString,
-    #[schema(example = "alice")]
+    /// Absent where it is not told: to a key bound to an account, of a policy.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false, example = "alice")]
     by: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false, example = "contract 2026-17")]

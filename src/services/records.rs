@@ -380,7 +380,17 @@ impl From<ScopeRecord> for ClampScope {
     }
 }
 
+/// Between an id and a reason; no id and no tier has it.
+const BEFORE_REASON: &str = ": ";
+
 /// An id and a reason, as explanations show it.
 fn origin_of(id: &str, reason: &str) -> CompactString {
-    compact_str::format_compact!("{id}: {reason}")
+    compact_str::format_compact!("{id}{BEFORE_REASON}{reason}")
+}
+
+/// Leaves the id of an origin: reasons are the house's own words, not for customers.
+pub fn cut_reason(origin: &mut String) {
+    if let Some(end) = origin.find(BEFORE_REASON) {
+        origin.truncate(end);
+    }
 }

@@ -4,7 +4,7 @@ use super::accounts::subject;
 use super::boot::account_id;
 use super::checks::Checks;
 use super::commit::{Change, Plan};
-use super::records::ResetRecord;
+use super::records::{ResetRecord, cut_reason};
 use super::{Context, Done, Error, Services, keys, stored};
 use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::policy::Group;
@@ -30,6 +30,14 @@ pub struct Reset {
 /// Every quota of an account with all that it comes from.
 pub fn limits(services: &Services, id: &AccountId, now: i64) -> Result<Explanation, Error> {
     services.engine.explain(id.as_str(), now).ok_or_else(|| Error::not_found("account", id.as_str()))
+}
+
+/// The same as its customer may know it: without the reasons of overrides and clamps.
+#[must_use]
+pub fn for_customers(mut limits: Explanation) -> Explanation {
+    let sources = limits.limits.iter_mut().flat_map(|limit| &mut limit.sources);
+    sources.for_each(|source| cut_reason(&mut source.origin));
+    limits
 }
 
 /// How every counter of an account stands, its main account's for a sub-account too.

@@ -104,7 +104,7 @@ fn an_earlier_revision_is_activated_again() {
 }
 
 #[test]
-fn a_key_for_one_account_is_shown_neither_pools_nor_raise_rules() {
+fn a_key_for_one_account_is_shown_neither_pools_nor_raise_rules_nor_who_published_them() {
     let server = Control::start();
     server.create("acme");
     let mut document = document(&server, 20);
@@ -119,11 +119,15 @@ fn a_key_for_one_account_is_shown_neither_pools_nor_raise_rules() {
 
     let shown = |secret: &str| {
         let headers = [("authorization", &*format!("Bearer {secret}"))];
-        server.0.send("GET", ACTIVE, &headers, "").is(200).json["document"].clone()
+        server.0.send("GET", ACTIVE, &headers, "").is(200).json
     };
 
-    assert_eq!(shown(&free), document);
+    let whole = shown(&free);
+    assert_eq!(whole["document"], document);
+    assert!(whole["published"]["by"].is_string(), "{whole}");
     let theirs = shown(&bound);
+    assert_eq!(theirs["published"], json!({"at": whole["published"]["at"]}));
+    let theirs = &theirs["document"];
     assert_eq!(theirs["groups"], document["groups"]);
     assert_eq!((theirs.get("pools"), theirs.get("raise_rules")), (None, None));
 }

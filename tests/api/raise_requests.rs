@@ -597,6 +597,37 @@ fn evidence_is_taken_with_the_request_and_never_changed() {
 }
 
 #[test]
+fn a_customer_is_shown_where_a_quota_comes_from_without_the_houses_reasons() {
+    let house = House::open();
+    let with = |quota: u64, reason: &str| {
+        json!({
+            "account": "acme", "group": "text.m2", "limit": "rpm", "quota": quota, "permanent": true, "reason": reason,
+        })
+    };
+    let over = house.server.post("/v1/overrides", &with(5, "they threaten: to leave")).is(201).json["id"].clone();
+    let clamp = house.server.post("/v1/clamps", &with(4, "suspected: resale")).is(201).json["id"].clone();
+    let path = format!("{PATH}/{}/evidence", house.in_review(40));
+    let limits = "/v1/accounts/acme/limits";
+    let (customer, rita) = (house.customer(), house.login("rita"));
+    let origins = |limit: &Value| -> Vec<Value> {
+        limit["sources"].as_array().unwrap().iter().map(|source| source["origin"].clone()).collect()
+    };
+    let of_limits = |who: &As| origins(&who.get(limits).is(200).json["limits"][0]);
+    let of_evidence = |who: &As| origins(&who.get(&path).is(200).json["evidence"]["limits"][0]);
+    let page = |who: &As| who.send("GET", &path, &[("accept", "text/html")], "").is(200).text;
+    let whole = |id: &Value, reason: &str| json!(format!("{}: {reason}", id.as_str().unwrap()));
+
+    assert_eq!(of_limits(&customer), [over.clone(), json!("free"), clamp.clone()]);
+    assert_eq!(of_evidence(&customer), [over.clone(), json!("free"), clamp.clone()]);
+    assert_eq!(customer.get(&path).json["complete"], false);
+    assert!(!page(&customer).contains("threaten") && !page(&customer).contains("resale"));
+    assert!(page(&customer).contains(clamp.as_str().unwrap()));
+    let all = [whole(&over, "they threaten: to leave"), json!("free"), whole(&clamp, "suspected: resale")];
+    assert_eq!((&of_limits(&rita)[..], &of_evidence(&rita)[..]), (&all[..], &all[..]));
+    assert!(page(&rita).contains("threaten") && page(&rita).contains("resale"));
+}
+
+#[test]
 fn a_calendar_that_is_none_stops_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("calendar.json");

@@ -259,6 +259,15 @@ fn mistakes_elsewhere(witness: &Witness, keys: &ApiKeys) {
             witness.ask(admin, "GET", &path, json!({}));
             witness.send("GET", &path, &[], "");
         }
+        for written in written_otherwise(secret) {
+            witness.secrets.add("a key in escapes", &written);
+            for path in ["/v1/api-keys/", "/v1/accounts/", "/v1/audit?actor=", "/v1/accounts/acme?", "/v1/", "/"] {
+                witness.ask(admin, "GET", &format!("{path}{written}"), json!({}));
+                witness.send("GET", &format!("{path}{written}"), &[], "");
+            }
+            let headers = [("x-request-id", &*written), ("referer", &*written)];
+            witness.send("GET", "/v1/accounts", &headers, "").is(401);
+        }
         let authorization = format!("Bearer {admin}");
         for header in ["if-match", "idempotency-key", "if-none-match", "content-encoding"] {
             let headers = [("authorization", &*authorization), (header, secret)];
@@ -266,6 +275,19 @@ fn mistakes_elsewhere(witness: &Witness, keys: &ApiKeys) {
             witness.send("GET", "/v1/accounts/acme", &headers, "");
         }
     }
+}
+
+/// A secret as a path may hold it: whoever decodes it has it.
+fn written_otherwise(secret: &str) -> [String; 6] {
+    let every = |escape: &str| secret.bytes().map(|byte| format!("{escape}{byte:02X}")).collect();
+    [
+        secret.replacen('_', "%5F", 1),
+        secret.replacen('_', "%5f", 1),
+        secret.replacen('_', "%255F", 1),
+        secret.replacen('q', "%71", 1),
+        every("%"),
+        every("%25"),
+    ]
 }
 
 fn deliveries(witness: &Witness, [made, given]: &[String; 2]) {

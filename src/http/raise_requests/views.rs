@@ -262,7 +262,8 @@ pub(crate) struct EvidenceRefView {
 pub(crate) struct EvidenceAnswer {
     #[serde(flatten)]
     of: EvidenceRefView,
-    /// Whether `evidence` is all that was hashed: what is said of pools is not shown to customers.
+    /// Whether `evidence` is all that was hashed: what is said of pools, and the reasons of overrides and clamps, are not
+    /// shown to customers.
     complete: bool,
     /// As it was hashed, as JSON with sorted keys and no white space; its times are milliseconds since the Unix epoch.
     #[schema(value_type = Object)]

@@ -7,7 +7,8 @@ use super::{Handling, Party, RequestView, Sees, subject};
 use crate::domain::ids::PolicyId;
 use crate::services::accounts::subject as account_subject;
 use crate::services::commit::{Change, Plan};
-use crate::services::evidence::{self, EarlierLimit, EarlierRequest, Evidence, Snapshot};
+use crate::services::evidence::{self, EarlierLimit, EarlierRequest, Evidence, LimitEvidence, Snapshot};
+use crate::services::records::cut_reason;
 use crate::services::stored::{self, Stored};
 use crate::services::{Context, Done, Error, Services};
 use crate::store::{Key, Table};
@@ -22,7 +23,7 @@ const MAX_EARLIER: usize = 10;
 pub struct EvidenceView {
     pub of: EvidenceRef,
     pub snapshot: Snapshot,
-    /// Whether it is all that was hashed: what is said of other accounts is not shown to customers.
+    /// Whether it is all that was hashed: what is said of other accounts, and the house's reasons, are not shown to customers.
     pub complete: bool,
 }
 
@@ -123,7 +124,7 @@ impl Services {
         let found = stored::read::<Snapshot>(&*self.store, Table::Evidence, &key(id, number))?;
         let mut found = found.ok_or_else(|| not_found(id))?;
         if party.sees == Sees::Shared {
-            found.value.evidence.limits.iter_mut().for_each(|limit| limit.pool = None);
+            found.value.evidence.limits.iter_mut().for_each(keep_for_customers);
         }
         Ok(found)
     }
@@ -139,6 +140,11 @@ impl Services {
         }
         Ok(earlier)
     }
+}
+
+fn keep_for_customers(limit: &mut LimitEvidence) {
+    limit.pool = None;
+    limit.sources.iter_mut().for_each(|source| cut_reason(&mut source.origin));
 }
 
 fn earlier_of(id: String, record: &RequestRecord) -> EarlierRequest {
