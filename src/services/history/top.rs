@@ -5,7 +5,7 @@ use crate::domain::account::LimitKey;
 use crate::domain::history::{MINUTE_MS, Peak, Tally};
 use crate::domain::ids::AccountId;
 use crate::services::{Error, Services};
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
 
 /// Most entries of an answer.
@@ -93,12 +93,16 @@ impl Board {
         if self.rows.len() > 2 * KEPT {
             let mut ranks: Vec<u64> = self.rows.values().map(|row| row.rank(by)).collect();
             ranks.sort_unstable_by_key(|&rank| Reverse(rank));
-            self.least = ranks[KEPT];
-            let mut room = KEPT;
-            self.rows.retain(|_, row| {
-                let stays = room > 0 && row.rank(by) >= self.least;
-                room -= usize::from(stays);
-                stays
+            self.least = ranks[KEPT - 1];
+            // Rows come in no order: those above have their place whatever comes first.
+            let mut room = KEPT - ranks.partition_point(|&rank| rank > self.least);
+            self.rows.retain(|_, row| match row.rank(by).cmp(&self.least) {
+                Ordering::Greater => true,
+                Ordering::Equal if room > 0 => {
+                    room -= 1;
+                    true
+                }
+                Ordering::Equal | Ordering::Less => false,
             });
         }
     }
@@ -178,6 +182,10 @@ mod tests {
         for account in 0..20_000_u64 {
             note(&mut top, account, 600, 0, account * 7_919 % 20_000 * 10);
         }
+        // The same for the last of them, of which some have to go.
+        for account in 20_000..22_000_u64 {
+            note(&mut top, account, 600, 0, 195_000);
+        }
 
         let rows = top.rows(TopBy::Utilisation, 600 * MINUTE_MS);
 
@@ -185,7 +193,7 @@ mod tests {
         assert_eq!(rows.len(), MAX_TOP);
         let used: Vec<u64> = rows.iter().map(|row| row.peak.used).collect();
         assert_eq!(used[0], 199_990);
-        assert!(used.iter().all(|&used| used >= 199_990 - 10 * MAX_TOP as u64), "{used:?}");
+        assert!(used.iter().copied().eq((0..MAX_TOP as u64).map(|place| 199_990 - 10 * place)), "{used:?}");
         assert!(top.rows(TopBy::Denied, 600 * MINUTE_MS).is_empty());
     }
 
