@@ -279,11 +279,14 @@ impl Services {
         stored::each::<Value>(&*self.store, Table::Index, &keys::open_approvals(), |row, _| {
             let id = keys::open_approval_in(&row).unwrap_or_default();
             let found = self.approval(&id)?;
-            if found.value.state(now) == ApprovalState::Pending {
-                open.count += 1;
-                open.bytes += found.value.bytes;
-            } else {
-                open.over.push((id, found));
+            match found.value.state(now) {
+                ApprovalState::Pending => {
+                    open.count += 1;
+                    open.bytes += found.value.bytes;
+                }
+                ApprovalState::Expired if found.value.closed.is_none() => open.over.push((id, found)),
+                // Closed since its row was read, and the row is gone with it.
+                _ => {}
             }
             Ok(())
         })?;
