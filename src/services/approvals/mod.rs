@@ -90,10 +90,7 @@ fn propose(services: &Services, context: &Context, proposal: &Proposal) -> Resul
         for (ended, found) in over {
             let done = Act { at_ms: found.value.expires_at_ms, ..Act::of(&Context::system(context.now), "") };
             let closed = Closed { state: ApprovalState::Expired, done, made: None };
-            change = change
-                .expect(Table::Approvals, Key::text(&ended), Some(found.revision))
-                .put(Table::Approvals, Key::text(&ended), found.value.closed(closed))?
-                .delete(Table::Index, keys::open_approval(&ended));
+            change = end(change, &ended, (&found, closed))?;
         }
         // What is answered is kept under the idempotency key.
         Ok(Plan::Change { value: ApprovalView::of(&id, record.brief(), context.now), change })
@@ -158,19 +155,15 @@ pub fn reject(
         }
         let state = if own { ApprovalState::Withdrawn } else { ApprovalState::Rejected };
         let action = if own { "approval.withdraw" } else { "approval.reject" };
-        let about = proposal.about();
         let closed = Closed { state, done: Act::of(context, reason), made: None };
-        let after = found.value.clone().closed(closed);
         let mut change = Change::new(action, subject(id))
             .detail("reason", reason)?
-            .detail("requested_by", &after.requested.by)?
-            .expect(Table::Approvals, Key::text(id), Some(found.revision))
-            .put(Table::Approvals, Key::text(id), &after)?
-            .delete(Table::Index, keys::open_approval(id));
-        for about in about {
+            .detail("requested_by", &found.value.requested.by)?;
+        change = end(change, id, (&found, closed.clone()))?;
+        for about in proposal.about() {
             change = change.subject(about);
         }
-        Ok(Plan::Change { value: ApprovalView::of(id, after, context.now), change })
+        Ok(Plan::Change { value: ApprovalView::of(id, found.value.closed(closed), context.now), change })
     })
 }
 
@@ -226,6 +219,13 @@ fn may(role: Option<Role>, proposal: &Proposal) -> Result<(), Error> {
     Err(Error::Forbidden { detail })
 }
 
+/// However it ends: the record with its end, and it waits no more.
+fn end(change: Change, id: &str, (found, closed): (&Stored<ApprovalRecord>, Closed)) -> Result<Change, Error> {
+    let change = change.expect(Table::Approvals, Key::text(id), Some(found.revision));
+    let change = change.put(Table::Approvals, Key::text(id), found.value.clone().closed(closed))?;
+    Ok(change.delete(Table::Index, keys::open_approval(id)))
+}
+
 fn subject(id: &str) -> String {
     format!("approval:{id}")
 }
@@ -248,12 +248,7 @@ impl Approval {
         let requested = &self.found.value.requested;
         let detail = json!({"id": self.id, "requested_by": requested.by, "requested_at_ms": requested.at_ms,
             "note": self.note});
-        change
-            .subject(subject(&self.id))
-            .detail("approval", detail)?
-            .expect(Table::Approvals, Key::text(&self.id), Some(self.found.revision))
-            .put(Table::Approvals, Key::text(&self.id), self.found.value.clone().closed(closed))
-            .map(|change| change.delete(Table::Index, keys::open_approval(&self.id)))
+        end(change.subject(subject(&self.id)).detail("approval", detail)?, &self.id, (&self.found, closed))
     }
 
     /// The change where what was approved is as it was asked for already.
