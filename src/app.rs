@@ -10,6 +10,7 @@ use crate::http::server::{self, Listeners};
 use crate::http::state::{State, Watched};
 use crate::ids::Ids;
 use crate::seal_key::{self, SealKeyError};
+use crate::services::backups::Backups;
 use crate::services::billing_sources;
 use crate::services::boot::{self, BootReport};
 use crate::services::flush::{Flusher, Kept};
@@ -161,7 +162,9 @@ impl App {
         let ticking = Arc::clone(&clock);
         let kept = Kept { history, now: Box::new(move || ticking.now_ms()) };
         let flusher = Arc::new(Flusher::start(engine, counters, config.flush_interval, Some(kept)));
-        let watched = Watched { store: store.clone(), following, flusher: flusher.clone(), recorder };
+        let folder = config.backups.clone().unwrap_or_else(|| config.data.join("backup"));
+        let backups = Arc::new(Backups::new(folder));
+        let watched = Watched { store: store.clone(), following, flusher: flusher.clone(), recorder, backups };
         let state = Data::new(State::new(Arc::new(services), clock, watched, config.max_body_bytes).with_front(front));
         let setup = state.services.keyring().offer_setup(&Ids::from_system());
         let started = Started { address, revision, store: report, boot, setup };

@@ -5,6 +5,7 @@ use super::metrics::Metrics;
 use super::problem::{Code, Problem};
 use crate::clock::Clock;
 use crate::engine::Engine;
+use crate::services::backups::Backups;
 use crate::services::flush::Flusher;
 use crate::services::operators::Delays;
 use crate::services::{self, Following, Services, api_keys, due, raise_requests};
@@ -42,6 +43,7 @@ pub struct Watched {
     pub following: Following,
     pub flusher: Arc<Flusher>,
     pub recorder: PrometheusHandle,
+    pub backups: Arc<Backups>,
 }
 
 impl State {

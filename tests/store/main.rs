@@ -7,7 +7,11 @@ mod clock;
 mod concurrency;
 mod contract;
 mod damage;
+mod descriptors;
 mod faults;
 #[path = "../support/layers.rs"]
 mod layers;
+mod leftovers;
+mod lost_ends;
+mod reread;
 mod start;

@@ -26,15 +26,18 @@ mod lock;
 mod open;
 mod overlay;
 mod record;
+mod reread;
 mod room;
+mod scratch;
 mod security_log;
 mod shared;
 mod sled_db;
 mod verify;
 
-pub use backup::{BackupReport, restore};
+pub use backup::{BackupReport, NOT_IN_BACKUP, PART, Pace, backup_read_only, is_read_only, restore};
 pub use journal_reader::{JournalEntry, JournalReader};
-pub use open::{ControlStart, StartReport};
+pub use open::{ControlStart, StartReport, TornTail};
+pub use reread::{Reread, Rereading};
 pub use security_log::Attempt;
 pub use shared::{Health, OnApply};
 pub use verify::{
@@ -53,6 +56,7 @@ use journal::entry::Change;
 use layer::{FileLayer, RealFiles};
 use lock::Lock;
 use parking_lot::{Mutex, RwLock};
+use reread::Rereader;
 use security_log::SecurityLog;
 use shared::Shared;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -79,6 +83,8 @@ pub struct Options {
     pub counter_cache_bytes: u64,
     /// The file system under the journal.
     pub layer: Arc<dyn FileLayer>,
+    /// Closed segments are read again in the background; None: they are not.
+    pub rereading: Option<Rereading>,
     /// Of the running machine: tells a kill from a power cut.
     pub boot_id: String,
 }
@@ -86,12 +92,13 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            segment_bytes: 64 * 1024 * 1024,
+            segment_bytes: failpoint::segment_bytes().unwrap_or(64 * 1024 * 1024),
             reserve_bytes: 64 * 1024 * 1024,
             ballast_bytes: 16 * 1024 * 1024,
             control_cache_bytes: 256 * 1024 * 1024,
             counter_cache_bytes: 256 * 1024 * 1024,
             layer: Arc::new(RealFiles),
+            rereading: Some(Rereading::default()),
             boot_id: format::boot_id(),
         }
     }
@@ -109,6 +116,7 @@ pub struct EmbeddedStore {
     jobs: RwLock<Option<SyncSender<Job>>>,
     committer: Mutex<Option<JoinHandle<Option<Applied>>>>,
     boot_id: String,
+    rereader: Mutex<Option<Rereader>>,
     // INVARIANT: declared last, so that the folder is let go of after everything in it.
     _lock: Lock,
 }
@@ -137,6 +145,8 @@ impl EmbeddedStore {
         };
         let thread = std::thread::Builder::new().name("quotagate-commit".to_owned());
         let committer = thread.spawn(run).map_err(StoreError::io("start the committer"))?;
+        let reread = |how| Rereader::start(&folder.join("journal"), how, shared.clone());
+        let rereader = Mutex::new(options.rereading.map(reread).transpose()?);
         let store = Self {
             folder: folder.to_owned(),
             control: parts.control,
@@ -146,6 +156,7 @@ impl EmbeddedStore {
             jobs: RwLock::new(Some(sender)),
             committer: Mutex::new(Some(committer)),
             boot_id: options.boot_id,
+            rereader,
             _lock: parts.lock,
         };
         Ok((store, parts.report))
@@ -159,6 +170,12 @@ impl EmbeddedStore {
     #[must_use]
     pub fn health(&self) -> Health {
         self.shared.health()
+    }
+
+    /// What reading closed journal segments again has found so far.
+    #[must_use]
+    pub fn reread(&self) -> Reread {
+        self.shared.reread(|_| {})
     }
 
     /// Keeps a login or a refusal in the bounded security log, apart from the audit log and without an fsync.
@@ -183,6 +200,7 @@ impl EmbeddedStore {
     /// refused; a second call does nothing.
     pub fn close(&self) -> Result<(), StoreError> {
         self.jobs.write().take();
+        drop(self.rereader.lock().take());
         let Some(committer) = self.committer.lock().take() else { return Ok(()) };
         let applied = committer.join().ok().flatten();
         guarded("the control state", || sled_db::sync(&self.control.db, &self.folder.join("control")))?;

@@ -30,12 +30,20 @@ pub fn restore(file: &Path, folder: &Path, newer: Option<&Path>) -> Result<Backu
     std::fs::create_dir_all(folder).map_err(StoreError::io(format!("make `{}`", folder.display())))?;
     let _lock = Lock::take(folder)?;
     // ORDER: the journal takes its name last, so that an interrupted restore is not taken for a store.
-    let target = folder.join("journal.restoring");
+    let target = folder.join(format::RESTORING);
+    let counters = folder.join("counters");
     if target.exists() {
-        std::fs::remove_dir_all(&target).map_err(StoreError::io("remove an interrupted restore"))?;
+        // ORDER: the usage that it wrote goes first: without the other it would be taken for somebody's.
+        for left in [&counters, &target] {
+            match std::fs::remove_dir_all(left) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(StoreError::io("remove an interrupted restore")(error));
+                }
+                _ => {}
+            }
+        }
     }
     std::fs::create_dir_all(&target).map_err(StoreError::io("make the journal folder"))?;
-    let counters = folder.join("counters");
     let (counters, _) = super::super::counters::Counters::open(&counters, CACHE_BYTES)?;
     let mut current: Option<(u64, File)> = None;
     let mut batch = Vec::new();
@@ -122,5 +130,6 @@ fn take_newer(newer: &Path, target: &Path, report: &BackupReport) -> Result<(), 
     }
     format::sync_folder(target).map_err(StoreError::io("write the newer journal"))?;
     // A torn tail of the newer journal is cut here, as a start would.
-    journal::Journal::open(target, std::sync::Arc::new(layer::RealFiles), u64::MAX).map(|_| ())
+    let found = journal::Found::look(target)?;
+    journal::Journal::open(found, std::sync::Arc::new(layer::RealFiles), u64::MAX).map(|_| ())
 }
