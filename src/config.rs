@@ -16,8 +16,11 @@ use std::time::Duration;
 
 const PREFIX: &str = "QUOTAGATE_";
 /// Variables with the prefix that are no settings; tests name failpoints in some.
-const NO_SETTINGS: &[&str] =
-    if cfg!(feature = "failpoints") { &["config", "failpoint", "break", "free_bytes"] } else { &["config"] };
+const NO_SETTINGS: &[&str] = if cfg!(feature = "failpoints") {
+    &["config", "failpoint", "break", "free_bytes", "segment_bytes"]
+} else {
+    &["config"]
+};
 /// Largest settings file that is read.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -34,6 +37,8 @@ pub struct Config {
     pub policy: Option<PathBuf>,
     /// The key that seals secrets, where it is not in the data folder.
     pub seal_key: Option<PathBuf>,
+    /// Folder for the backups that the server makes; None: one in the data folder.
+    pub backups: Option<PathBuf>,
     pub flush_interval: Duration,
     pub workers: usize,
     pub max_body_bytes: usize,
@@ -94,7 +99,7 @@ impl fmt::Display for Origin {
 }
 
 /// Name, default where there is one, what it means. In the order in which they are printed.
-const SETTINGS: [(&str, Option<&str>, &str); 23] = [
+const SETTINGS: [(&str, Option<&str>, &str); 24] = [
     ("listen", Some("127.0.0.1:8080"), "address and port to serve on; port 0 takes a free one"),
     ("tls_cert", None, "PEM file with the certificate to show and its chain; read again on SIGHUP"),
     ("tls_key", None, "PEM file with the private key of that certificate"),
@@ -110,6 +115,7 @@ const SETTINGS: [(&str, Option<&str>, &str); 23] = [
         None,
         "file with the key that seals secrets, 64 hexadecimal digits; seal.key in the data folder if not set",
     ),
+    ("backups", None, "folder for the backups that the server makes; backup in the data folder if not set"),
     ("flush_interval_ms", Some("50"), "how often usage is written, 1 to 60000"),
     ("workers", None, "threads that answer requests, 1 to 1024; the number of cores if not set"),
     ("max_body_bytes", Some("2097152"), "largest document in a request, 1024 to 67108864; other bodies are smaller"),
@@ -199,6 +205,7 @@ impl Config {
             data: layers.required("data", |text| Ok(PathBuf::from(text)))?,
             policy: layers.optional("policy", |text| Ok(PathBuf::from(text)))?,
             seal_key: layers.optional("seal_key", |text| Ok(PathBuf::from(text)))?,
+            backups: layers.optional("backups", |text| Ok(PathBuf::from(text)))?,
             flush_interval: Duration::from_millis(layers.integer("flush_interval_ms", 1, 60_000)?),
             workers: match layers.find("workers") {
                 None => cores,

@@ -90,6 +90,17 @@ pub fn first_of(kind: IdKind, at_ms: i64) -> CompactString {
     written(kind, time_of(at_ms) << 80)
 }
 
+/// When an id was drawn, in milliseconds since the Unix epoch. None: it is not written as one.
+#[must_use]
+pub fn drawn_ms(kind: IdKind, id: &str) -> Option<i64> {
+    let digits = id.strip_prefix(kind.prefix())?;
+    let number = digits.bytes().try_fold(0_u128, |number, byte| {
+        let digit = ALPHABET.iter().position(|known| *known == byte)?;
+        number.checked_mul(32)?.checked_add(digit as u128)
+    })?;
+    i64::try_from(number >> 80).ok()
+}
+
 fn time_of(at_ms: i64) -> u128 {
     u128::from(at_ms.max(0).unsigned_abs()) & ((1 << 48) - 1)
 }
@@ -118,6 +129,8 @@ mod tests {
         let first = first_of(IdKind::Clamp, 1_700_000_000_001);
         assert!(drawn[2] < first && first < drawn[3], "{first}");
         assert!(drawn.iter().all(|id| id.starts_with("cl_") && id.len() == 29));
+        assert_eq!(drawn_ms(IdKind::Clamp, &drawn[2]), Some(1_700_000_000_000));
+        assert_eq!((drawn_ms(IdKind::Clamp, "cl_!"), drawn_ms(IdKind::Override, &drawn[2])), (None, None));
     }
 
     #[test]

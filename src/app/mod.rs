@@ -13,6 +13,7 @@ use crate::http::server::{self, Listeners};
 use crate::http::state::{State, Watched};
 use crate::ids::Ids;
 use crate::seal_key::{self, SealKeyError};
+use crate::services::backups::Backups;
 use crate::services::billing_sources;
 use crate::services::boot::{self, BootReport};
 use crate::services::flush::{Flusher, Kept};
@@ -164,7 +165,9 @@ impl App {
         let ticking = Arc::clone(&clock);
         let kept = Kept { history, now: Box::new(move || ticking.now_ms()) };
         let flusher = Arc::new(Flusher::start(engine, counters, config.flush_interval, Some(kept)));
-        let watched = Watched { store: store.clone(), following, flusher: flusher.clone(), recorder };
+        let folder = config.backups.clone().unwrap_or_else(|| config.data.join("backup"));
+        let backups = Arc::new(Backups::new(folder));
+        let watched = Watched { store: store.clone(), following, flusher: flusher.clone(), recorder, backups };
         let state = State::new(Arc::new(services), clock, watched, config.max_body_bytes);
         let state = Data::new(state.with_front(front).with_caps(caps));
         let setup = state.services.keyring().offer_setup(&Ids::from_system());

@@ -51,6 +51,9 @@ pub(super) struct Args {
     /// File with the key that seals secrets [default: seal.key in the data folder]
     #[arg(long, value_name = "FILE")]
     seal_key: Option<String>,
+    /// Folder for the backups that the server makes [default: backup in the data folder]
+    #[arg(long, value_name = "FOLDER")]
+    backups: Option<String>,
     /// How often usage is written, in milliseconds [default: 50]
     #[arg(long, value_name = "MS")]
     flush_interval_ms: Option<String>,
@@ -117,6 +120,7 @@ impl Args {
             ("data", &self.data),
             ("policy", &self.policy),
             ("seal_key", &self.seal_key),
+            ("backups", &self.backups),
             ("flush_interval_ms", &self.flush_interval_ms),
             ("workers", &self.workers),
             ("max_body_bytes", &self.max_body_bytes),

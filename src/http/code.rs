@@ -101,6 +101,10 @@ codes! {
     Unchanged CONFLICT "Unchanged",
     /// The change does not fit the present state.
     Conflict CONFLICT "Conflict",
+    /// A backup is being made.
+    BackupRunning CONFLICT "Backup running",
+    /// The folder of backups holds as many as it may.
+    TooManyBackups CONFLICT "Too many backups",
     /// A request with this idempotency key has not been answered yet.
     IdempotencyInFlight CONFLICT "Idempotency key in flight",
     /// The record has moved on since the entity tag that was sent.
@@ -133,10 +137,14 @@ codes! {
     TooManyRequests TOO_MANY_REQUESTS "Too many requests",
     /// The body comes too slowly.
     RequestTimeout REQUEST_TIMEOUT "Request timeout",
+    /// So much was filed for the account that more has to wait.
+    FiledTooOften TOO_MANY_REQUESTS "Filed too often",
     /// The headers are longer than this server takes.
     HeadersTooLarge REQUEST_HEADER_FIELDS_TOO_LARGE "Headers too large",
     /// Something broke in the server.
     Internal INTERNAL_SERVER_ERROR "Internal error",
+    /// What is kept of earlier changes is damaged on the disk.
+    JournalDamaged INTERNAL_SERVER_ERROR "Journal damaged",
     /// It is not known whether the change was kept: read it back.
     Uncertain INTERNAL_SERVER_ERROR "Outcome uncertain",
     /// A table of the server is full.

@@ -3,7 +3,8 @@
 use super::problem::{Code, FieldError, Place, Problem, Raise};
 use super::tags;
 use crate::domain::account::LimitKey;
-use crate::services::Error;
+use crate::services::{Ends, Error};
+use actix_web::http::header;
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
@@ -49,7 +50,17 @@ impl From<Error> for Problem {
             }
             Error::IdempotencyMismatch => Self::new(Code::IdempotencyMismatch, detail),
             Error::TableFull { .. } => Self::new(Code::Capacity, detail),
-            Error::ReadOnly { .. } => Self::new(Code::ReadOnly, detail),
+            Error::ReadOnly { ends: Ends::ByItself, .. } => Self::new(Code::ReadOnly, detail),
+            Error::ReadOnly { ends: Ends::WithRestart, .. } => {
+                Self::new(Code::ReadOnly, detail).without_header(&header::RETRY_AFTER)
+            }
+            Error::FiledTooOften { retry_after_ms, .. } => {
+                let problem = Self::new(Code::FiledTooOften, detail);
+                match retry_after_ms {
+                    Some(ms) => problem.with_header(header::RETRY_AFTER, (ms.max(0) as u64).div_ceil(1_000).into()),
+                    None => problem,
+                }
+            }
             Error::Busy => Self::new(Code::Busy, detail),
             Error::Uncertain { .. } => Self::new(Code::Uncertain, detail),
             Error::TooLarge { .. } => Self::new(Code::BodyTooLarge, detail),

@@ -177,6 +177,10 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Problem {
 
 /// Once, where it is answered.
 fn log(problem: &Problem, id: &RequestId) {
+    if matches!(problem.code(), Code::ReadOnly | Code::Busy) {
+        // The store has told once, when it changed: a line for each request would bury that.
+        return tracing::debug!(request_id = id.as_str(), code = ?problem.code(), cause = problem.detail(), "refused");
+    }
     if problem.code().status().is_server_error() {
         let cause = problem.cause().unwrap_or_else(|| problem.detail());
         tracing::error!(request_id = id.as_str(), code = ?problem.code(), cause, "a request failed");

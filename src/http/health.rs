@@ -5,7 +5,8 @@ use super::problem::Problem;
 use super::query::NoQuery;
 use super::reply;
 use super::state::State;
-use ::metrics::gauge;
+use crate::store::embedded::Reread;
+use ::metrics::{counter, gauge};
 use actix_web::http::header;
 use actix_web::web::{Data, block};
 use actix_web::{HttpResponse, get};
@@ -42,6 +43,9 @@ struct Readiness {
     /// Why it is not ready, in words; empty where it is.
     #[schema(example = json!([]))]
     reasons: Vec<String>,
+    /// What has to be looked at soon, though it is ready: damage to what is kept.
+    #[schema(example = json!([]))]
+    warnings: Vec<String>,
     /// The active revision of the policy.
     #[schema(minimum = 0, example = 1)]
     revision: u64,
@@ -80,11 +84,30 @@ impl Readiness {
         Self {
             ready: reasons.is_empty(),
             reasons,
+            warnings: damage(&watched.store.reread()).into_iter().collect(),
             revision: state.engine.snapshot().revision,
             last_change: store.seq,
             flush_lag_ms: u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),
             clock_stepped_ms: state.clock.stepped_ms(),
         }
+    }
+}
+
+/// What reading closed segments of the journal again has found.
+fn damage(reread: &Reread) -> Option<String> {
+    let what = reread.damage.as_ref()?;
+    Some(format!("{what} (decisions and changes go on; the next backup fails, and so may the next start)"))
+}
+
+/// What reading closed segments again comes to.
+fn tell_reread(reread: &Reread) {
+    gauge!("quotagate_journal_reread_sound").set(f64::from(u8::from(reread.damage.is_none())));
+    gauge!("quotagate_journal_reread_segment").set(reread.segment as f64);
+    gauge!("quotagate_journal_reread_segments").set(reread.segments as f64);
+    counter!("quotagate_journal_reread_bytes_total").absolute(reread.bytes);
+    counter!("quotagate_journal_reread_rounds_total").absolute(reread.rounds);
+    if let Some(finished) = reread.finished {
+        gauge!("quotagate_journal_reread_age_seconds").set(finished.elapsed().as_secs_f64());
     }
 }
 
@@ -127,6 +150,7 @@ pub(crate) async fn scrape(state: Data<State>, _: NoQuery) -> Result<HttpRespons
     gauge!("quotagate_accounts").set(state.engine.accounts() as f64);
     gauge!("quotagate_store_changes").set(store.seq as f64);
     gauge!("quotagate_store_read_only").set(f64::from(u8::from(store.read_only.is_some())));
+    tell_reread(&state.watched.store.reread());
     gauge!("quotagate_flush_lag_seconds").set(state.watched.flusher.lag().as_secs_f64());
     gauge!("quotagate_flush_waiting_records").set(state.engine.dirty() as f64);
     gauge!("quotagate_history_dropped").set(state.services.history_dropped() as f64);

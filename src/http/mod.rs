@@ -14,6 +14,7 @@ mod api_keys;
 mod approvals;
 mod audit;
 mod audit_chain;
+mod backups;
 mod billing_sources;
 pub(crate) mod body;
 mod caps;

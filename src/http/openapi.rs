@@ -324,6 +324,10 @@ fn is_usual(code: Code) -> bool {
         | Code::LastSecret
         | Code::AlreadyActive
         | Code::Unchanged
+        | Code::BackupRunning
+        | Code::TooManyBackups
+        | Code::FiledTooOften
+        | Code::JournalDamaged
         | Code::IdempotencyInFlight
         | Code::ReservationRequired
         | Code::IdempotencyMismatch

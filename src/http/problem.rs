@@ -305,6 +305,11 @@ impl Problem {
         self
     }
 
+    pub(crate) fn without_header(mut self, name: &header::HeaderName) -> Self {
+        self.0.headers.retain(|(known, _)| known != name);
+        self
+    }
+
     pub(crate) fn add_header(&mut self, name: header::HeaderName, value: HeaderValue) {
         self.0.headers.push((name, value));
     }

@@ -7,7 +7,7 @@ use super::{
     accounts, api_keys, approvals, audit, caps, clamps, decisions, docs, health, help, operators, overrides, policies,
     raise_requests, reservations, security_log, sessions,
 };
-use super::{audit_chain, billing_sources, eligibility, hooks, payments, reconcile};
+use super::{audit_chain, backups, billing_sources, eligibility, hooks, payments, reconcile};
 use super::{history, sub_accounts, tier, tiers, usage};
 use actix_web::error::PathError;
 use actix_web::web;
@@ -123,7 +123,9 @@ pub(super) fn control(routes: &mut ServiceConfig<'_>) {
         .service(operators::read)
         .service(operators::update)
         .service(operators::remove)
-        .service(security_log::list);
+        .service(security_log::list)
+        .service(backups::create)
+        .service(backups::list);
 }
 
 /// Everything that the server answers.

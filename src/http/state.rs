@@ -7,6 +7,7 @@ use super::problem::{Code, Problem};
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::peers::Caps;
+use crate::services::backups::Backups;
 use crate::services::flush::Flusher;
 use crate::services::operators::Delays;
 use crate::services::{self, Following, Services, api_keys, due, raise_requests};
@@ -45,6 +46,7 @@ pub struct Watched {
     pub following: Following,
     pub flusher: Arc<Flusher>,
     pub recorder: PrometheusHandle,
+    pub backups: Arc<Backups>,
 }
 
 impl State {

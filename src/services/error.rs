@@ -38,7 +38,10 @@ pub enum Error {
     #[error("no room for another of {what}: the most is {most}")]
     TableFull { what: &'static str, most: usize },
     #[error("nothing can be written for now: {why}")]
-    ReadOnly { why: String },
+    ReadOnly { why: String, ends: Ends },
+    /// Time, or an end of what was filed before, makes room.
+    #[error("{detail}")]
+    FiledTooOften { detail: String, retry_after_ms: Option<i64> },
     #[error("too many changes at once: try again")]
     Busy,
     /// The change may be there after a restart, or not.
@@ -48,6 +51,13 @@ pub enum Error {
     TooLarge { bytes: usize, most: usize },
     #[error(transparent)]
     Internal(#[from] Internal),
+}
+
+/// When a store that takes no changes takes them again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    ByItself,
+    WithRestart,
 }
 
 /// What is wrong on this side.
@@ -119,7 +129,10 @@ impl From<CommitError> for Error {
             CommitError::Invalid(why) => Internal::Change(why).into(),
             CommitError::TooLarge { bytes, most } => Self::TooLarge { bytes, most },
             CommitError::Busy => Self::Busy,
-            CommitError::ReadOnly(why) => Self::ReadOnly { why: why.to_string() },
+            CommitError::ReadOnly(why) => {
+                let ends = if why.ends_by_itself() { Ends::ByItself } else { Ends::WithRestart };
+                Self::ReadOnly { why: why.to_string(), ends }
+            }
             CommitError::Uncertain { why } => Self::Uncertain { why },
             CommitError::Store(error) => error.into(),
         }

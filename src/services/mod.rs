@@ -14,6 +14,7 @@ pub mod accounts;
 pub mod api_keys;
 pub mod approvals;
 pub mod audit;
+pub mod backups;
 pub mod billing_sources;
 pub mod boot;
 pub mod bulk;
@@ -51,7 +52,7 @@ pub mod usage;
 
 pub use crate::store::{ActorKind, Origin};
 pub use context::{CONSOLE, Context, Done, IdempotencyRequest, IfMatch, SETUP};
-pub use error::{Error, FieldError, Internal, NotRaisable};
+pub use error::{Ends, Error, FieldError, Internal, NotRaisable};
 pub use follow::{Follower, Following, follow, follow_with};
 pub use stored::Stored;
 

@@ -17,13 +17,36 @@ pub enum StoreError {
     #[error("a record of `{}` has schema {schema}, which only a newer version reads", .table.name())]
     NewerRecord { table: Table, schema: u16 },
     #[error(
+        "journal segment {segment} has format {found}, this version ({own}) reads {known}: use {needs}",
+        own = env!("CARGO_PKG_VERSION")
+    )]
+    NewerSegment { segment: u64, found: u16, known: u16, needs: String },
+    #[error(
+        "change {seq} of the journal has version {found}, this version ({own}) reads up to {known}: use the version that \
+         wrote it or a newer one",
+        own = env!("CARGO_PKG_VERSION")
+    )]
+    NewerEntry { seq: u64, found: u32, known: u32 },
+    #[error(
+        "a restore into `{}` was not finished: run `quotagate restore` again, which begins anew, or remove the folder; \
+         where its `journal` is whole all the same, remove `journal.restoring` from it", .0.display()
+    )]
+    Restoring(PathBuf),
+    #[error(
+        "`FORMAT` in `{}` is {what}: it says which version reads the folder. If no newer version than {own} ever served \
+         from it, remove that file, and the next start writes it anew; if one may have, use that version",
+        .folder.display(), own = env!("CARGO_PKG_VERSION")
+    )]
+    BadFormatFile { folder: PathBuf, what: String },
+    #[error(
         "journal segment {segment} is damaged at byte {offset}: {what}; run `quotagate verify` for a full list, \
          then `quotagate restore` from a backup"
     )]
     JournalDamaged { segment: u64, offset: u64, what: String },
     #[error(
-        "the control state has change {applied} but the journal ends at {last}: the journal was cut or replaced; \
-         restore the missing segments or a backup"
+        "the control state has change {applied} but the journal ends at {last}: it was cut or replaced, and the changes \
+         in between were acknowledged; nothing was changed here: put the missing segments back, or keep this folder and \
+         restore a backup into a new one with `quotagate restore BACKUP --data NEW --newer-journal JOURNAL`"
     )]
     ControlAhead { applied: u64, last: u64 },
     #[error(
@@ -39,6 +62,10 @@ pub enum StoreError {
     TooLarge { bytes: usize, most: usize },
     #[error("{doing}: {why}")]
     Io { doing: String, why: String },
+    #[error("{free_bytes} bytes are free on the disk, {needed_bytes} are needed")]
+    NoRoom { free_bytes: u64, needed_bytes: u64 },
+    #[error("it was given up: the server is stopping")]
+    Interrupted,
     #[error("the store is closed")]
     Closed,
 }
@@ -56,12 +83,26 @@ pub enum ReadOnly {
     /// Ends by itself when there is room.
     #[error("the disk is full: {free_bytes} bytes free, {needed_bytes} needed")]
     DiskFull { free_bytes: u64, needed_bytes: u64 },
+    /// Ends by itself when descriptors are closed.
+    #[error("no file can be opened ({0}): it goes on by itself when connections end")]
+    OutOfFiles(String),
     /// Ends with a restart.
     #[error("the journal failed ({0}): restart after checking the disk")]
     JournalFailed(String),
     /// Ends with a restart, which completes what the journal has.
     #[error("the control state failed ({0}): restart to rebuild it")]
     ControlFailed(String),
+}
+
+impl ReadOnly {
+    /// Whether it is worth trying again without a restart.
+    #[must_use]
+    pub fn ends_by_itself(&self) -> bool {
+        match self {
+            Self::DiskFull { .. } | Self::OutOfFiles(_) => true,
+            Self::JournalFailed(_) | Self::ControlFailed(_) => false,
+        }
+    }
 }
 
 /// Why a change was not committed, or is not known to be.

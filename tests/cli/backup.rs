@@ -70,7 +70,11 @@ fn nothing_is_written_over_or_made_up() {
 
     refused(&backup(folder.path(), &file), 2, "exists: a backup is never written over another file");
     refused(&backup(&missing, &elsewhere.path().join("two")), 2, "there is no store in");
-    refused(&backup(folder.path(), &elsewhere.path().join("no/such/folder")), 2, "write the backup");
+    refused(
+        &backup(folder.path(), &elsewhere.path().join("no/such/folder")),
+        2,
+        "cannot write the backup: there is no folder",
+    );
     refused(&restore(&file, folder.path(), &[]), 2, "it holds a store already");
     refused(&restore(&missing, &missing, &[]), 2, "read ");
 
@@ -108,6 +112,6 @@ fn a_folder_in_use_is_told() {
 
     let output = backup(folder.path(), &file);
 
-    refused(&output, 2, "stop the server to back its folder up");
+    refused(&output, 2, "nothing answers at its `control.sock`");
     assert!(!file.exists());
 }

@@ -9,5 +9,6 @@ mod docs;
 mod forge;
 mod import;
 mod policy;
+mod read_only;
 mod simulate;
 mod verify;

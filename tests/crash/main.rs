@@ -2,7 +2,9 @@
 //! usage is behind by no more than it said, and a start from the journal alone answers the same.
 
 mod approvals;
+mod backups;
 mod deciders;
+mod descriptors;
 mod disk_full;
 mod import;
 mod payments;

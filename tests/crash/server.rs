@@ -76,6 +76,10 @@ impl Server {
         Client { agent, address: self.address.clone(), key: self.key.clone() }
     }
 
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.ended();

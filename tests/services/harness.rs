@@ -292,6 +292,7 @@ pub fn refused<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
         Error::Stale { .. } => "stale".to_owned(),
         Error::IdempotencyMismatch => "mismatch".to_owned(),
         Error::TableFull { what, .. } => format!("full: {what}"),
+        Error::FiledTooOften { detail, .. } => format!("too often: {detail}"),
         Error::NotRaisable(why) => format!("{} {}", why.pointer, why.code),
         Error::RaiseRequestOpen { .. } => "raise_request_open".to_owned(),
         Error::OwnRequest { .. } => "own_request".to_owned(),

@@ -672,7 +672,10 @@ fn steps_messages_and_open_requests_are_bounded() {
     for n in 0..MAX_OPEN_OF_ACCOUNT {
         file(n).unwrap();
     }
-    assert_eq!(refused(file(MAX_OPEN_OF_ACCOUNT)), "full: open raise requests of one account");
+    assert_eq!(
+        refused(file(MAX_OPEN_OF_ACCOUNT)),
+        "too often: 50 raise requests of the account are open, which is the most: withdraw one, or wait for an answer"
+    );
 }
 
 #[test]
@@ -684,10 +687,10 @@ fn who_files_and_withdraws_again_and_again_has_to_wait() {
         plane.now += 1;
     }
 
-    assert_eq!(
-        refused(submit(&plane, &wanted(&[("rpm", units(40))]))),
-        "full: raise requests of one account in 24 hours"
-    );
+    let error = submit(&plane, &wanted(&[("rpm", units(40))])).unwrap_err();
+    // The first of them is a day ago then.
+    let wait = DAY - MAX_FILED_A_DAY as i64;
+    assert!(matches!(error, Error::FiledTooOften { retry_after_ms: Some(ms), .. } if ms == wait), "{error:?}");
 
     plane.now += DAY;
     filed(&plane, 40);

@@ -1,7 +1,7 @@
 //! Taking a backup while serving, and coming back from it.
 
 use crate::changes::{Commits, memory_folder, open, put};
-use quotagate::store::embedded::{EmbeddedStore, restore, verify};
+use quotagate::store::embedded::{EmbeddedStore, Pace, restore, verify};
 use quotagate::store::{AdminStore, CounterStore, Key, Table};
 use serde_json::json;
 
@@ -21,7 +21,7 @@ fn a_restored_backup_answers_as_the_store_did() {
     store.put_batch(&[(vec![1], vec![9; 100]), (vec![2], Vec::new())]).unwrap();
     let file = from.path().join("one.backup");
 
-    let taken = store.backup(&file).unwrap();
+    let taken = store.backup(&file, Pace::ALONE).unwrap();
     store.must(put("later", json!(1)));
     let target = to.path().join("restored");
     let restored_report = restore(&file, &target, None).unwrap();
@@ -48,7 +48,7 @@ fn newer_segments_are_replayed_onto_a_backup() {
         store.must(put(&format!("a{n}"), json!({"n": n, "pad": "x".repeat(300)})));
     }
     let file = from.path().join("one.backup");
-    store.backup(&file).unwrap();
+    store.backup(&file, Pace::ALONE).unwrap();
     for n in 20..150 {
         store.must(put(&format!("a{n}"), json!({"n": n, "pad": "x".repeat(300)})));
     }
@@ -80,7 +80,7 @@ fn a_backup_taken_under_load_ends_between_two_groups() {
         let mut taken = 0;
         while writers.iter().any(|writer| !writer.is_finished()) || taken == 0 {
             let file = from.path().join(format!("{taken}.backup"));
-            let report = store.backup(&file).unwrap();
+            let report = store.backup(&file, Pace::ALONE).unwrap();
             let target = to.path().join(taken.to_string());
             assert_eq!(restore(&file, &target, None).unwrap(), report);
             assert_eq!(open(&target).1.seq, report.seq);
@@ -98,7 +98,7 @@ fn a_damaged_or_shortened_backup_is_refused_before_anything_is_written() {
     }
     store.put_batch(&[(vec![1], vec![9; 10])]).unwrap();
     let file = from.path().join("one.backup");
-    store.backup(&file).unwrap();
+    store.backup(&file, Pace::ALONE).unwrap();
     let bytes = std::fs::read(&file).unwrap();
     let bad = from.path().join("bad.backup");
     let target = from.path().join("restored");
@@ -120,8 +120,8 @@ fn neither_a_backup_nor_a_store_is_overwritten() {
     let (store, _) = open(from.path());
     store.must(put("a", json!(1)));
     let file = from.path().join("one.backup");
-    store.backup(&file).unwrap();
+    store.backup(&file, Pace::ALONE).unwrap();
 
-    assert!(store.backup(&file).is_err());
+    assert!(store.backup(&file, Pace::ALONE).is_err());
     assert!(restore(&file, from.path(), None).is_err());
 }

@@ -55,7 +55,8 @@ fn survives(layer: &Failing) -> bool {
     drop(store);
     let report = verify(folder.path()).unwrap();
     assert!(report.is_sound(), "{report:?}");
-    answers.len() < 10 || answers.iter().any(Result::is_err)
+    // A fault in what is made ahead is met without any change being refused.
+    layer.was_met()
 }
 
 #[test]

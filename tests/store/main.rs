@@ -8,9 +8,13 @@ mod concurrency;
 mod contract;
 mod counters;
 mod damage;
+mod descriptors;
 mod faults;
 #[path = "../support/layers.rs"]
 mod layers;
+mod leftovers;
+mod lost_ends;
 #[path = "../support/recorder.rs"]
 mod recorder;
+mod reread;
 mod start;

@@ -141,6 +141,8 @@ pub enum Fault {
     Error,
     /// A write takes a part and then there is no room; anything else fails for want of room.
     Full,
+    /// No file can be opened or made, and no folder made durable; what is open goes on.
+    OutOfFiles,
 }
 
 /// Real files until the n-th operation that changes something; from there on `lasts` of them fail.
@@ -151,8 +153,8 @@ pub struct Failing {
 
 struct FailingState {
     operations: AtomicU64,
-    first: u64,
-    lasts: u64,
+    first: AtomicU64,
+    lasts: AtomicU64,
     fault: Fault,
     free_bytes: AtomicU64,
 }
@@ -160,6 +162,7 @@ struct FailingState {
 impl Failing {
     pub fn at(first: u64, lasts: u64, fault: Fault) -> Self {
         let (operations, free_bytes) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+        let (first, lasts) = (AtomicU64::new(first), AtomicU64::new(lasts));
         Self { state: Arc::new(FailingState { operations, first, lasts, fault, free_bytes }) }
     }
 
@@ -167,16 +170,37 @@ impl Failing {
         self.state.free_bytes.store(free_bytes, Ordering::SeqCst);
     }
 
+    /// From now on so many operations fail.
+    pub fn fail_next(&self, lasts: u64) {
+        self.state.first.store(self.operations() + 1, Ordering::SeqCst);
+        self.state.lasts.store(lasts, Ordering::SeqCst);
+    }
+
+    /// Whether an operation has failed.
+    pub fn was_met(&self) -> bool {
+        self.operations() >= self.state.first.load(Ordering::SeqCst)
+    }
+
     pub fn operations(&self) -> u64 {
         self.state.operations.load(Ordering::SeqCst)
     }
 
+    /// What needs no descriptor does not miss one.
+    fn step_open(&self) -> io::Result<()> {
+        match self.state.fault {
+            Fault::OutOfFiles => Ok(()),
+            Fault::Error | Fault::Full => self.step(),
+        }
+    }
+
     fn step(&self) -> io::Result<()> {
         let number = self.state.operations.fetch_add(1, Ordering::SeqCst) + 1;
-        if (self.state.first..self.state.first + self.state.lasts).contains(&number) {
+        let first = self.state.first.load(Ordering::SeqCst);
+        if (first..first + self.state.lasts.load(Ordering::SeqCst)).contains(&number) {
             return Err(match self.state.fault {
                 Fault::Error => io::Error::from_raw_os_error(5),
                 Fault::Full => io::Error::from_raw_os_error(28),
+                Fault::OutOfFiles => io::Error::from_raw_os_error(24),
             });
         }
         Ok(())
@@ -192,7 +216,7 @@ impl JournalFile for FailingFile {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
         // Short writes happen all the time and are no failure.
         let half = bytes.len().div_ceil(2);
-        if let Err(error) = self.layer.step() {
+        if let Err(error) = self.layer.step_open() {
             if self.layer.state.fault == Fault::Full {
                 self.real.write_at(offset, &bytes[..half])?;
             }
@@ -206,7 +230,7 @@ impl JournalFile for FailingFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.layer.step()?;
+        self.layer.step_open()?;
         self.real.sync()
     }
 }

@@ -157,6 +157,8 @@ const OPERATIONS: &[(&str, Access)] = &[
     ("updateOperator", CREDENTIALS),
     ("removeOperator", CREDENTIALS),
     ("listSecurityLog", CREDENTIALS),
+    ("createBackup", CREDENTIALS),
+    ("listBackups", CREDENTIALS),
     // It is how one gets a credential.
     ("login", Access::Open),
     ("logout", OWN),

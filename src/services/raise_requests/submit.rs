@@ -11,7 +11,7 @@ use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::policy::MAX_LIMITS_IN_GROUP;
 use crate::domain::quantity::Quota;
 use crate::domain::raise_request::State;
-use crate::ids::{IdKind, first_of};
+use crate::ids::{IdKind, drawn_ms, first_of};
 use crate::services::accounts::subject as account_subject;
 use crate::services::checks::Checks;
 use crate::services::commit::{Change, Plan};
@@ -166,7 +166,10 @@ fn has_room(board: &Board, account: &AccountId) -> Result<(), Error> {
         return Err(Error::TableFull { what: "open raise requests", most: MAX_OPEN });
     }
     if own >= MAX_OPEN_OF_ACCOUNT {
-        return Err(Error::TableFull { what: "open raise requests of one account", most: MAX_OPEN_OF_ACCOUNT });
+        let detail = format!(
+            "{own} raise requests of the account are open, which is the most: withdraw one, or wait for an answer"
+        );
+        return Err(Error::FiledTooOften { detail, retry_after_ms: None });
     }
     Ok(())
 }
@@ -202,10 +205,18 @@ impl Services {
         let a_day_ago = first_of(IdKind::RaiseRequest, context.now.saturating_sub(DAY_MS));
         let after = keys::raise_of(account, &a_day_ago);
         let filed = self.store.scan(Table::Index, &keys::raises_of(account), Some(&after), MAX_FILED_A_DAY)?;
-        match filed.len() >= MAX_FILED_A_DAY {
-            true => Err(Error::TableFull { what: "raise requests of one account in 24 hours", most: MAX_FILED_A_DAY }),
-            false => Ok(()),
+        if filed.len() < MAX_FILED_A_DAY {
+            return Ok(());
         }
+        // The oldest of them is the first that is a day ago.
+        let oldest = filed
+            .first()
+            .and_then(|(key, _)| drawn_ms(IdKind::RaiseRequest, &keys::raise_in(key)?))
+            .unwrap_or(context.now);
+        let detail =
+            format!("{MAX_FILED_A_DAY} raise requests of the account were filed in 24 hours, which is the most");
+        let retry_after_ms = Some(oldest.saturating_add(DAY_MS).saturating_sub(context.now).max(1));
+        Err(Error::FiledTooOften { detail, retry_after_ms })
     }
 
     fn asked_limits(&self, context: &Context, new: &NewRequest) -> Result<Vec<AskedRecord>, Error> {

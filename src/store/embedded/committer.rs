@@ -5,6 +5,7 @@ use super::failpoint::{Step, hit};
 use super::guarded;
 use super::journal::entry::Change;
 use super::journal::{AppendError, Appended, GROUP_FULL_BYTES, Journal, MAX_GROUP_ENTRIES};
+use super::layer::is_out_of_files;
 use super::overlay::Overlay;
 use super::room::{Room, is_full};
 use super::shared::Shared;
@@ -44,6 +45,7 @@ impl Committer {
     /// Commits group after group until every sender is gone; returns what was applied.
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) -> Applied {
         loop {
+            self.prepare();
             match jobs.recv_timeout(IDLE) {
                 Ok(first) => {
                     let group = drain(first, jobs);
@@ -51,7 +53,24 @@ impl Committer {
                 }
                 // Readiness is told of a full disk before a change meets it, and of room before one is tried.
                 Err(RecvTimeoutError::Timeout) => _ = self.refuses(),
-                Err(RecvTimeoutError::Disconnected) => return self.applied,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.journal.unprepare();
+                    return self.applied;
+                }
+            }
+        }
+    }
+
+    /// Has the next segment ready before it is needed. What is in the way for a while is no trouble until then.
+    fn prepare(&mut self) {
+        if self.shared.read_only().is_some() {
+            return;
+        }
+        match self.journal.prepare() {
+            Ok(()) => {}
+            Err(AppendError::Refused(error)) if is_out_of_files(&error) || is_full(&error) => {}
+            Err(AppendError::Refused(error) | AppendError::Broken(error)) => {
+                self.shared.stop(ReadOnly::JournalFailed(format!("the next segment: {error}")));
             }
         }
     }
@@ -90,6 +109,14 @@ impl Committer {
     fn refuses(&mut self) -> Option<ReadOnly> {
         match self.shared.read_only() {
             None | Some(ReadOnly::DiskFull { .. }) => {}
+            // Only the next segment needs one.
+            Some(ReadOnly::OutOfFiles(_)) => match self.journal.prepare() {
+                Ok(()) => {}
+                Err(error) => {
+                    let why = self.append_failed(error).why;
+                    return Some(why);
+                }
+            },
             failed => return failed,
         }
         let why = match self.room.check() {
@@ -100,7 +127,7 @@ impl Committer {
         Some(why)
     }
 
-    /// Goes on after a full disk, unless sled met it: then it refuses all writes until it is opened again.
+    /// Goes on after a full disk, or when files can be opened again, unless sled met it: then it refuses all writes until it is opened again.
     fn resume(&self) -> Option<ReadOnly> {
         self.shared.read_only()?;
         match guarded("the control state", || self.control.flush()) {
@@ -151,6 +178,7 @@ impl Committer {
     fn append_failed(&mut self, error: AppendError) -> Failure {
         let why = match error {
             AppendError::Refused(error) if is_full(&error) => self.room.ran_out(),
+            AppendError::Refused(error) if is_out_of_files(&error) => ReadOnly::OutOfFiles(error.to_string()),
             AppendError::Refused(error) | AppendError::Broken(error) => ReadOnly::JournalFailed(error.to_string()),
         };
         self.shared.stop(why.clone());

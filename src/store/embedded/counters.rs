@@ -82,6 +82,13 @@ impl Counters {
         Ok(usage)
     }
 
+    /// Shows every record of a folder, changing nothing, and says how many were damaged.
+    ///
+    /// Errors: it cannot be read, or is of a newer version.
+    pub(crate) fn each(folder: &Path, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<u64, StoreError> {
+        show(&scan::scan(scan::open(folder)?, None)?.content, visit)
+    }
+
     pub(crate) fn put_batch(&self, batch: &[(Vec<u8>, Vec<u8>)]) -> Result<(), StoreError> {
         check_lengths(batch.iter().map(|(_, value)| value))?;
         self.append(|put| batch.iter().for_each(|(key, value)| put.one(key, Some(value))))
@@ -132,16 +139,7 @@ impl Counters {
             Some(content) => content,
             None => self.log.read()?.content,
         };
-        let mut unread = 0;
-        let gone = content.for_each(&mut |key, version, value| match version {
-            VERSION => visit(key, value),
-            _ => unread += 1,
-        });
-        let damaged = gone.map_err(StoreError::io("read the usage"))? + unread;
-        if damaged > 0 {
-            tracing::error!(damaged, "records of usage are damaged or of a later version, and were passed over");
-        }
-        Ok(damaged)
+        show(&content, visit)
     }
 
     /// Where the log ends now.
@@ -160,6 +158,20 @@ impl Counters {
         }
         Ok(Mark { tally: Some(found.content.tally()), ..self.log.mark() })
     }
+}
+
+/// Shows the records that this version reads, and says how many it cannot.
+fn show(content: &Content, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<u64, StoreError> {
+    let mut unread = 0;
+    let gone = content.for_each(&mut |key, version, value| match version {
+        VERSION => visit(key, value),
+        _ => unread += 1,
+    });
+    let damaged = gone.map_err(StoreError::io("read the usage"))? + unread;
+    if damaged > 0 {
+        tracing::error!(damaged, "records of usage are damaged or of a later version, and were passed over");
+    }
+    Ok(damaged)
 }
 
 /// Puts images of this version.

@@ -31,8 +31,13 @@ pub(crate) const fn free_bytes() -> Option<u64> {
     None
 }
 
+#[cfg(not(feature = "failpoints"))]
+pub(crate) const fn segment_bytes() -> Option<u64> {
+    None
+}
+
 #[cfg(feature = "failpoints")]
-pub(crate) use armed::{free_bytes, hit, taken_out};
+pub(crate) use armed::{free_bytes, hit, segment_bytes, taken_out};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -71,6 +76,11 @@ mod armed {
     pub(crate) fn free_bytes() -> Option<u64> {
         static FILE: LazyLock<Option<std::ffi::OsString>> = LazyLock::new(|| std::env::var_os("QUOTAGATE_FREE_BYTES"));
         std::fs::read_to_string(FILE.as_ref()?).ok()?.trim().parse().ok()
+    }
+
+    /// What `QUOTAGATE_SEGMENT_BYTES` says: how long a journal segment gets.
+    pub(crate) fn segment_bytes() -> Option<u64> {
+        std::env::var("QUOTAGATE_SEGMENT_BYTES").ok()?.parse().ok()
     }
 
     pub(crate) fn taken_out(safeguard: Safeguard) -> bool {

@@ -24,7 +24,7 @@ pub(crate) struct Run {
     pub(crate) boot_id: String,
     /// Everything was flushed and made durable.
     pub(crate) clean: bool,
-    /// Last journal entry, if clean.
+    /// Last journal entry: at the end if clean, else at the start of that run.
     pub(crate) seq: u64,
     /// Where the log of counters ended, and if clean what was in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,7 +34,8 @@ pub(crate) struct Run {
 /// Refuses a newer folder; marks a new one, and one of an older format, which an older version must not open again.
 pub(crate) fn check(folder: &Path) -> Result<(), StoreError> {
     refuse_newer(folder)?;
-    if read::<Format>(&folder.join("FORMAT"))?.is_some_and(|found| found.format == FORMAT) {
+    let found = read::<Format>(&folder.join("FORMAT"))?;
+    if found.is_ok_and(|found| found.is_some_and(|found| found.format == FORMAT)) {
         return Ok(());
     }
     let format = Format { format: FORMAT, needs: "0.1.0".to_owned() };
@@ -45,7 +46,9 @@ pub(crate) fn check(folder: &Path) -> Result<(), StoreError> {
 ///
 /// Errors: by a newer version.
 pub(crate) fn refuse_newer(folder: &Path) -> Result<bool, StoreError> {
-    match read::<Format>(&folder.join("FORMAT"))? {
+    let found = read::<Format>(&folder.join("FORMAT"))?;
+    let found = found.map_err(|what| StoreError::BadFormatFile { folder: folder.to_owned(), what })?;
+    match found {
         Some(found) if found.format > FORMAT => {
             Err(StoreError::NewerFormat { found: found.format, known: FORMAT, needs: found.needs })
         }
@@ -53,8 +56,25 @@ pub(crate) fn refuse_newer(folder: &Path) -> Result<bool, StoreError> {
     }
 }
 
+/// The journal of a restore that is under way; it takes its name last.
+pub(crate) const RESTORING: &str = "journal.restoring";
+
+/// Errors: a restore into the folder was not finished, so what is there is no store.
+pub(crate) fn refuse_restoring(folder: &Path) -> Result<(), StoreError> {
+    match folder.join(RESTORING).exists() {
+        true => Err(StoreError::Restoring(folder.to_owned())),
+        false => Ok(()),
+    }
+}
+
+/// How the last run ended; None: it is not known, also where the file cannot be understood. Then nothing is taken for
+/// granted that a clean stop would have promised.
 pub(crate) fn last_run(folder: &Path) -> Result<Option<Run>, StoreError> {
-    read(&folder.join("RUN"))
+    let found = read(&folder.join("RUN"))?;
+    Ok(found.unwrap_or_else(|what| {
+        tracing::warn!(what, "`RUN` cannot be understood: as after a stop of which nothing is known");
+        None
+    }))
 }
 
 pub(crate) fn record_run(folder: &Path, run: &Run) -> Result<(), StoreError> {
@@ -66,15 +86,18 @@ pub(crate) fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
-fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, StoreError> {
+/// The inner error says why what is there cannot be understood.
+fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Result<Option<T>, String>, StoreError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ok(None)),
         Err(error) => return Err(StoreError::io(format!("read {name}"))(error)),
     };
-    let what = |error: serde_json::Error| StoreError::Damaged { area: "the folder", what: format!("{name}: {error}") };
-    serde_json::from_slice(&bytes).map(Some).map_err(what)
+    if bytes.is_empty() {
+        return Ok(Err("empty".to_owned()));
+    }
+    Ok(serde_json::from_slice(&bytes).map(Some).map_err(|error| format!("not what was written there ({error})")))
 }
 
 /// ORDER: the new content is durable before it takes the name, and the name before the caller goes on.

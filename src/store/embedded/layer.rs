@@ -85,3 +85,10 @@ pub(crate) fn write_all(file: &mut dyn JournalFile, mut offset: u64, mut bytes: 
     }
     Ok(())
 }
+
+/// Whether an error says that the process, or the machine, has no descriptor left: it has done nothing, and goes away
+/// when others end.
+pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
+    let codes = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE];
+    error.raw_os_error().is_some_and(|code| codes.iter().any(|known| known.raw_os_error() == code))
+}

@@ -28,18 +28,21 @@ mod lock;
 mod open;
 mod overlay;
 mod record;
+mod reread;
 mod room;
+mod scratch;
 mod security_log;
 mod shared;
 mod sled_db;
 mod usage;
 mod verify;
 
-pub use backup::{BackupReport, restore};
+pub use backup::{BackupReport, NOT_IN_BACKUP, PART, Pace, backup_read_only, is_read_only, restore};
 pub use counters::UsageFound;
 pub use image_log::{Damage, Mark, StoreId, Tally};
 pub use journal_reader::{JournalEntry, JournalReader};
-pub use open::{ControlStart, StartReport};
+pub use open::{ControlStart, StartReport, TornTail};
+pub use reread::{Reread, Rereading};
 pub use security_log::Attempt;
 pub use shared::{Health, OnApply};
 pub use verify::{
@@ -59,6 +62,7 @@ use journal::entry::Change;
 use layer::{FileLayer, RealFiles};
 use lock::Lock;
 use parking_lot::{Mutex, RwLock};
+use reread::Rereader;
 use security_log::SecurityLog;
 use shared::Shared;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -87,6 +91,8 @@ pub struct Options {
     pub layer: Arc<dyn FileLayer>,
     /// Names the counters of a new folder.
     pub store_id: StoreId,
+    /// Closed segments are read again in the background; None: they are not.
+    pub rereading: Option<Rereading>,
     /// Of the running machine: tells a kill from a power cut.
     pub boot_id: String,
 }
@@ -94,13 +100,14 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            segment_bytes: 64 * 1024 * 1024,
+            segment_bytes: failpoint::segment_bytes().unwrap_or(64 * 1024 * 1024),
             reserve_bytes: 64 * 1024 * 1024,
             ballast_bytes: 16 * 1024 * 1024,
             control_cache_bytes: 256 * 1024 * 1024,
             counter_cache_bytes: 256 * 1024 * 1024,
             layer: Arc::new(RealFiles),
             store_id: StoreId(uuid::Uuid::new_v4().into_bytes()),
+            rereading: Some(Rereading::default()),
             boot_id: format::boot_id(),
         }
     }
@@ -119,6 +126,7 @@ pub struct EmbeddedStore {
     jobs: RwLock<Option<SyncSender<Job>>>,
     committer: Mutex<Option<JoinHandle<Option<Applied>>>>,
     boot_id: String,
+    rereader: Mutex<Option<Rereader>>,
     // INVARIANT: declared last, so that the folder is let go of after everything in it.
     _lock: Lock,
 }
@@ -147,6 +155,8 @@ impl EmbeddedStore {
         };
         let thread = std::thread::Builder::new().name("quotagate-commit".to_owned());
         let committer = thread.spawn(run).map_err(StoreError::io("start the committer"))?;
+        let reread = |how| Rereader::start(&folder.join("journal"), how, shared.clone());
+        let rereader = Mutex::new(options.rereading.map(reread).transpose()?);
         let store = Self {
             folder: folder.to_owned(),
             control: parts.control,
@@ -157,6 +167,7 @@ impl EmbeddedStore {
             jobs: RwLock::new(Some(sender)),
             committer: Mutex::new(Some(committer)),
             boot_id: options.boot_id,
+            rereader,
             _lock: parts.lock,
         };
         Ok((store, parts.report))
@@ -170,6 +181,12 @@ impl EmbeddedStore {
     #[must_use]
     pub fn health(&self) -> Health {
         self.shared.health()
+    }
+
+    /// What reading closed journal segments again has found so far.
+    #[must_use]
+    pub fn reread(&self) -> Reread {
+        self.shared.reread(|_| {})
     }
 
     /// Keeps a login or a refusal in the bounded security log, apart from the audit log and without an fsync.
@@ -194,6 +211,7 @@ impl EmbeddedStore {
     /// refused; a second call does nothing.
     pub fn close(&self) -> Result<(), StoreError> {
         self.jobs.write().take();
+        drop(self.rereader.lock().take());
         let Some(committer) = self.committer.lock().take() else { return Ok(()) };
         let applied = committer.join().ok().flatten();
         guarded("the control state", || sled_db::sync(&self.control.db, &self.folder.join("control")))?;

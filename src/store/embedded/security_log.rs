@@ -53,8 +53,15 @@ impl SecurityLog {
         let mut open = self.open.lock();
         let mut write = || -> io::Result<()> {
             if open.1 + line.len() as u64 > self.max_file_bytes {
-                std::fs::rename(current(&self.folder), earlier(&self.folder))?;
-                *open = append(&current(&self.folder))?;
+                // ORDER: the file to go on in is open before the other gives way: where no file can be opened, nothing
+                // has changed and the next note tries again.
+                let fresh = append(&next(&self.folder))?;
+                match std::fs::rename(current(&self.folder), earlier(&self.folder)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+                std::fs::rename(next(&self.folder), current(&self.folder))?;
+                *open = fresh;
             }
             open.0.write_all(&line)?;
             open.1 += line.len() as u64;
@@ -94,6 +101,11 @@ fn current(folder: &Path) -> PathBuf {
 
 fn earlier(folder: &Path) -> PathBuf {
     folder.join("security.earlier.log")
+}
+
+/// Of a moment only, while the files take turns.
+fn next(folder: &Path) -> PathBuf {
+    folder.join("security.next.log")
 }
 
 /// A file to append to, and its length. A line that a kill cut is ended, so that the next one stands alone.
@@ -147,6 +159,25 @@ mod tests {
         let recent = log.recent(20).unwrap();
         assert_eq!(recent.iter().map(|found| found.at_ms).collect::<Vec<_>>(), (980..1_000).rev().collect::<Vec<_>>());
         assert_eq!(recent[0].name.as_ref().unwrap().chars().count(), MAX_TEXT);
+    }
+
+    #[test]
+    fn a_turn_that_failed_half_way_is_made_up_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = SecurityLog::bounded(folder.path(), 2_000).unwrap();
+        // In the way of the file that is to be opened, and gone again.
+        std::fs::create_dir(next(folder.path())).unwrap();
+        let failed = (0..20).map(|at_ms| log.note(&attempt(at_ms))).filter(Result::is_err).count();
+        std::fs::remove_dir(next(folder.path())).unwrap();
+        // As an interrupted turn of an earlier version left it.
+        std::fs::remove_file(current(folder.path())).unwrap();
+
+        for at_ms in 100..120 {
+            log.note(&attempt(at_ms)).unwrap();
+        }
+
+        assert!(failed > 0);
+        assert_eq!(log.recent(1).unwrap()[0].at_ms, 119);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::control::Applied;
 use super::journal::Journal;
+use super::reread::Reread;
 use crate::store::{Changeset, ReadOnly};
 use parking_lot::Mutex;
 use std::mem::discriminant;
@@ -30,6 +31,7 @@ pub struct Health {
 pub(crate) struct Shared {
     health: Mutex<Health>,
     on_apply: Mutex<Option<OnApply>>,
+    reread: Mutex<Reread>,
 }
 
 impl Shared {
@@ -37,11 +39,18 @@ impl Shared {
         let Applied { seq, hash, at_ms: last_at_ms, .. } = *applied;
         let (at_ms, journal) = (journal.found_at_ms(), journal.position());
         let health = Health { read_only: None, seq, hash, at_ms, last_at_ms, journal };
-        Self { health: Mutex::new(health), on_apply: Mutex::new(None) }
+        Self { health: Mutex::new(health), on_apply: Mutex::new(None), reread: Mutex::default() }
     }
 
     pub(crate) fn health(&self) -> Health {
         self.health.lock().clone()
+    }
+
+    /// Changes what is known of closed segments, and gives it.
+    pub(crate) fn reread(&self, change: impl FnOnce(&mut Reread)) -> Reread {
+        let mut reread = self.reread.lock();
+        change(&mut reread);
+        reread.clone()
     }
 
     pub(crate) fn read_only(&self) -> Option<ReadOnly> {

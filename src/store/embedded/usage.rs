@@ -7,7 +7,7 @@ use super::image_log::scan;
 use super::record::{self, INLINE};
 use super::{Options, format, guarded, sled_failed};
 use crate::store::StoreError;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Records that are taken over at a time.
 const PORTION: usize = 10_000;
@@ -51,16 +51,22 @@ pub(crate) fn open(folder: &Path, options: &Options, last_run: Option<&Run>) -> 
     Ok(Usage { counters, history, found, lost })
 }
 
-/// What is wrong with usage and its history, changing nothing; and how many counters there are.
-pub(crate) fn look(folder: &Path, last_run: Option<&Run>) -> Result<UsageFound, StoreError> {
-    let (counters, history) = (folder.join("counters"), folder.join("history"));
+/// The folder with the history, which an older version has in that of the counters.
+pub(crate) fn history_folder(folder: &Path) -> PathBuf {
+    let history = folder.join("history");
+    if is_sled(&history) { history } else { folder.join("counters") }
+}
+
+/// What is wrong with usage and its history, changing nothing; and how many counters there are. `history` is the
+/// [`history_folder`], or a copy of it.
+pub(crate) fn look(folder: &Path, history: &Path, last_run: Option<&Run>) -> Result<UsageFound, StoreError> {
     let mark = last_run.and_then(|run| run.counters.as_ref());
-    let mut found = Counters::look(&counters, mark)?;
-    let (sled, has_counters) = if is_sled(&history) { (history, found.records == 0) } else { (counters, true) };
-    if !is_sled(&sled) {
+    let mut found = Counters::look(&folder.join("counters"), mark)?;
+    let has_counters = found.records == 0;
+    if !is_sled(history) {
         return Ok(found);
     }
-    match HistoryDb::look(&sled, CACHE_BYTES)? {
+    match HistoryDb::look(history, CACHE_BYTES)? {
         Ok(history) => look_at_sled(&history, has_counters, &mut found)
             .unwrap_or_else(|error| found.findings.push(error.to_string())),
         Err(why) => found.findings.push(format!("the history: {why}")),

@@ -5,14 +5,17 @@ use super::BackupReport;
 use crate::store::StoreError;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 const MAGIC: [u8; 8] = *b"\xF7QGBAK\r\n";
 pub(super) const FORMAT: u32 = 1;
 /// Longest piece of a segment in one frame, in bytes.
 const PIECE: usize = 1024 * 1024;
+/// Bytes after which what was written is made durable.
+const SETTLE_BYTES: usize = 8 * PIECE;
 const MAX_FRAME: usize = 4 * PIECE;
 
 pub(super) const BEGIN: u8 = 1;
@@ -28,17 +31,26 @@ pub(super) struct Begin {
     pub(super) hash: [u8; 32],
 }
 
+/// For its owner alone: a backup holds what the data folder holds.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options
+}
+
 /// Takes one frame: its kind and content.
 pub(super) type Visit<'a> = dyn FnMut(u8, &[u8]) -> Result<(), StoreError> + 'a;
 
 pub(super) struct FrameWriter {
     out: BufWriter<File>,
     digest: Sha256,
+    /// Bytes that may not be on the disk yet.
+    unsettled: usize,
 }
 
 impl FrameWriter {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let mut writer = Self { out: BufWriter::new(File::create(path)?), digest: Sha256::new() };
+        let mut writer = Self { out: BufWriter::new(private().open(path)?), digest: Sha256::new(), unsettled: 0 };
         writer.put(&MAGIC)?;
         Ok(writer)
     }
@@ -58,23 +70,44 @@ impl FrameWriter {
         self.frame(kind, &[&serde_json::to_vec(content)?])
     }
 
-    /// Copies a segment up to `limit`; returns its length.
-    pub(super) fn segment(&mut self, number: u64, path: &Path, limit: u64) -> io::Result<u64> {
-        let mut input = File::open(path)?.take(limit);
+    /// Copies a segment up to `limit`, shows each piece to `check` before; returns its length.
+    ///
+    /// Errors: it cannot be read or written, or what `check` says.
+    pub(super) fn segment(
+        &mut self,
+        (number, path): (u64, &Path),
+        limit: u64,
+        check: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>,
+    ) -> Result<u64, StoreError> {
+        let reading = || StoreError::io(format!("read segment {number}"));
+        let mut input = File::open(path).map_err(reading())?.take(limit);
         let mut copied = 0;
         loop {
             let mut piece = Vec::with_capacity(PIECE);
-            (&mut input).take(PIECE as u64).read_to_end(&mut piece)?;
+            (&mut input).take(PIECE as u64).read_to_end(&mut piece).map_err(reading())?;
             if piece.is_empty() {
                 return Ok(copied);
             }
+            check(&piece)?;
             copied += piece.len() as u64;
-            self.frame(JOURNAL, &[&number.to_be_bytes(), &piece])?;
+            let written = self.frame(JOURNAL, &[&number.to_be_bytes(), &piece]);
+            written.and_then(|()| self.settle()).map_err(StoreError::io("write the backup"))?;
         }
+    }
+
+    /// Hands what was written to the disk now and then: else all of it would be in the way of the journal at the end.
+    fn settle(&mut self) -> io::Result<()> {
+        if self.unsettled < SETTLE_BYTES {
+            return Ok(());
+        }
+        self.unsettled = 0;
+        self.out.flush()?;
+        self.out.get_ref().sync_data()
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.digest.update(bytes);
+        self.unsettled += bytes.len();
         self.out.write_all(bytes)
     }
 

@@ -31,13 +31,22 @@ pub fn restore(file: &Path, folder: &Path, newer: Option<&Path>) -> Result<Backu
     std::fs::create_dir_all(folder).map_err(StoreError::io(format!("make `{}`", folder.display())))?;
     let _lock = Lock::take(folder)?;
     // ORDER: the journal takes its name last, so that an interrupted restore is not taken for a store.
-    let target = folder.join("journal.restoring");
+    let target = folder.join(format::RESTORING);
+    let counters = folder.join("counters");
     if target.exists() {
-        std::fs::remove_dir_all(&target).map_err(StoreError::io("remove an interrupted restore"))?;
+        // ORDER: the usage that it wrote goes first: without the other it would be taken for somebody's.
+        for left in [&counters, &target] {
+            match std::fs::remove_dir_all(left) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(StoreError::io("remove an interrupted restore")(error));
+                }
+                _ => {}
+            }
+        }
     }
     std::fs::create_dir_all(&target).map_err(StoreError::io("make the journal folder"))?;
     let left = Left { mark: None, clean: true, fresh: Options::default().store_id };
-    let (counters, _) = Counters::open(&folder.join("counters"), Arc::new(layer::RealFiles), &left)?;
+    let (usage, _) = Counters::open(&counters, Arc::new(layer::RealFiles), &left)?;
     let mut current: Option<(u64, File)> = None;
     let mut batch = Vec::new();
     read_through(file, &mut |kind, content| match kind {
@@ -45,15 +54,15 @@ pub fn restore(file: &Path, folder: &Path, newer: Option<&Path>) -> Result<Backu
         COUNTER => match read_counter(content) {
             Some(record) => {
                 batch.push(record);
-                if batch.len() < BATCH { Ok(()) } else { counters.put_batch(&std::mem::take(&mut batch)) }
+                if batch.len() < BATCH { Ok(()) } else { usage.put_batch(&std::mem::take(&mut batch)) }
             }
             None => Err(bad("a counter is cut short")),
         },
         _ => Ok(()),
     })?;
-    counters.put_batch(&batch)?;
-    counters.sync()?;
-    drop(counters);
+    usage.put_batch(&batch)?;
+    usage.sync()?;
+    drop(usage);
     let finish = || {
         if let Some((_, last)) = current {
             last.sync_all()?;
@@ -123,5 +132,6 @@ fn take_newer(newer: &Path, target: &Path, report: &BackupReport) -> Result<(), 
     }
     format::sync_folder(target).map_err(StoreError::io("write the newer journal"))?;
     // A torn tail of the newer journal is cut here, as a start would.
-    journal::Journal::open(target, Arc::new(layer::RealFiles), u64::MAX).map(|_| ())
+    let found = journal::Found::look(target)?;
+    journal::Journal::open(found, Arc::new(layer::RealFiles), u64::MAX).map(|_| ())
 }

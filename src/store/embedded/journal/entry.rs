@@ -1,6 +1,9 @@
 //! What an entry of the journal says: the change as JSON, in version 1.
 
-use crate::store::{AcceptedClock, Audit, Changeset, CommitError, Expect, Key, MAX_KEY_BYTES, Table};
+use super::Place;
+use super::frame::Entry;
+use super::scan::damaged;
+use crate::store::{AcceptedClock, Audit, Changeset, CommitError, Expect, Key, MAX_KEY_BYTES, StoreError, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::HashSet;
@@ -107,12 +110,29 @@ impl Change {
     }
 
     /// Errors: not a change, or of a version that only a newer build reads.
-    pub(crate) fn decode(payload: &[u8]) -> Result<Self, String> {
-        let change: Self = serde_json::from_slice(payload).map_err(|error| format!("not a change: {error}"))?;
-        if change.v > VERSION {
-            return Err(format!("the entry has version {}, this build reads up to {VERSION}", change.v));
+    pub(crate) fn decode(entry: &Entry<'_>) -> Result<Self, NotAChange> {
+        let change: Self =
+            serde_json::from_slice(entry.payload).map_err(|error| NotAChange::Bad(format!("not a change: {error}")))?;
+        match change.v {
+            found if found > VERSION => Err(NotAChange::Newer { seq: entry.seq, found }),
+            _ => Ok(change),
         }
-        Ok(change)
+    }
+}
+
+/// Why an entry cannot be used.
+#[derive(Debug)]
+pub(crate) enum NotAChange {
+    Bad(String),
+    Newer { seq: u64, found: u32 },
+}
+
+impl NotAChange {
+    pub(crate) fn at(self, place: Place) -> StoreError {
+        match self {
+            Self::Bad(what) => damaged(place.segment, place.offset, what),
+            Self::Newer { seq, found } => StoreError::NewerEntry { seq, found, known: VERSION },
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! The bytes of the journal. All numbers are big-endian.
 //!
 //! ```text
-//! segment  magic 8 | format u16 | 0 u16 | number u64 | first seq u64 | prev hash 32 | crc32c u32 of what is before
+//! segment  magic 8 | format u16 | needs u8.u8 | number u64 | first seq u64 | prev hash 32 | crc32c u32 of what is before
 //! group    magic 8 | body length u32 | entries u32 | crc32c u32 of (body length, entries, body) | body
 //! entry    length u32 of the payload | crc32c u32 of (seq, prev hash, payload) | seq u64 | prev hash 32 | payload
 //! ```
+//!
+//! The header of a segment stays as it is in every format, so that an older version can say which one is needed: the
+//! oldest that reads it (major, minor), 0.0 where any does that knows the format.
 //!
 //! hash = SHA-256(prev hash ‖ seq ‖ payload). The group carries length and checksum because a power cut can leave a
 //! bad entry before good ones in a tail that was never fsynced, which is a torn tail and not rot in the middle.
@@ -42,6 +45,18 @@ impl SegmentHeader {
         let crc = crc32c::crc32c(&bytes[..60]);
         bytes[60..].copy_from_slice(&crc.to_be_bytes());
         bytes
+    }
+
+    /// The format of the segment and the version that reads it, where it is a newer one than this.
+    pub(crate) fn newer(bytes: &[u8]) -> Option<(u16, String)> {
+        let (content, crc) = bytes.first_chunk::<SEGMENT_HEADER>()?.split_last_chunk::<4>()?;
+        let is_whole = content[..8] == SEGMENT_MAGIC && u32::from_be_bytes(*crc) == crc32c::crc32c(content);
+        let format = u16::from_be_bytes([content[8], content[9]]);
+        let needs = match (content[10], content[11]) {
+            (0, 0) => "the version that wrote it or a newer one".to_owned(),
+            (major, minor) => format!("version {major}.{minor} or newer"),
+        };
+        (is_whole && format > FORMAT).then_some((format, needs))
     }
 
     /// Errors: what is wrong with the header, in words.

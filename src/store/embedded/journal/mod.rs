@@ -4,10 +4,11 @@
 
 pub(crate) mod entry;
 pub(crate) mod frame;
+pub(crate) mod passing;
 pub(crate) mod scan;
 
 use super::failpoint::{Safeguard, taken_out};
-use super::layer::{FileLayer, JournalFile, write_all};
+use super::layer::{FileLayer, JournalFile, is_out_of_files, write_all};
 use crate::store::StoreError;
 use frame::{GENESIS, GROUP_HEADER, GroupBuilder, Hash, SEGMENT_HEADER, SegmentHeader};
 use scan::{Segment, SegmentEnd, Then};
@@ -58,57 +59,126 @@ pub(crate) struct Journal {
     len: u64,
     last_seq: u64,
     last_hash: Hash,
+    /// The segment after this one, empty, so that going on in it needs no descriptor.
+    next: Option<Next>,
     /// When the last change was made that was there at the start.
     found_at_ms: Option<i64>,
+}
+
+/// A segment that is made ahead.
+struct Next {
+    file: Box<dyn JournalFile>,
+    name_is_durable: bool,
+}
+
+/// What a folder holds, before anything in it is changed.
+pub(crate) struct Found {
+    folder: PathBuf,
+    pub(crate) segments: Vec<Segment>,
+    /// A last one whose header never became durable.
+    unfinished: Option<PathBuf>,
+    /// Where the last one ends; None: there is none.
+    end: Option<SegmentEnd>,
+    /// When the last change was made.
+    at_ms: Option<i64>,
 }
 
 pub(crate) fn path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:010}.log"))
 }
 
-impl Journal {
-    /// Opens the folder for appending, starting the first segment where there is none.
-    ///
-    /// Cuts a torn tail and makes durable what was found. Returns the segments and what was cut, in bytes.
+impl Found {
     /// Errors: damage that is no torn tail.
+    pub(crate) fn look(folder: &Path) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(folder).map_err(StoreError::io("make the journal folder"))?;
+        let (segments, unfinished) = scan::list(folder)?;
+        let read = segments.last().map(|last| read_last(&segments, last)).transpose()?;
+        let (end, at_ms) = read.map_or((None, None), |(end, at_ms)| (Some(end), at_ms));
+        Ok(Self { folder: folder.to_owned(), segments, unfinished, end, at_ms })
+    }
+
+    /// The last change that is whole.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.end.map_or(0, |end| end.seq)
+    }
+
+    pub(crate) fn last_hash(&self) -> Hash {
+        self.end.map_or(GENESIS, |end| end.hash)
+    }
+
+    /// Bytes of a group that is not whole.
+    pub(crate) fn torn_bytes(&self) -> u64 {
+        self.end.map_or(0, |end| end.torn)
+    }
+}
+
+impl Journal {
+    /// Opens what was found for appending, starting the first segment where there is none.
+    ///
+    /// Cuts a torn tail and makes durable what was found. Returns the segments too.
     pub(crate) fn open(
-        folder: &Path,
+        found: Found,
         layer: Arc<dyn FileLayer>,
         segment_bytes: u64,
-    ) -> Result<(Self, Vec<Segment>, u64), StoreError> {
-        std::fs::create_dir_all(folder).map_err(StoreError::io("make the journal folder"))?;
-        let (mut segments, unfinished) = scan::list(folder)?;
+    ) -> Result<(Self, Vec<Segment>), StoreError> {
+        let Found { folder, mut segments, unfinished, end, at_ms } = found;
         if let Some(path) = &unfinished {
             layer.remove(path).map_err(StoreError::io("remove an unfinished segment"))?;
         }
         let doing = "open the last journal segment";
-        let Some(last) = segments.last() else {
-            let header = SegmentHeader { number: 1, first_seq: 1, prev_hash: GENESIS };
-            let file = start_segment(&*layer, folder, &header).map_err(StoreError::io("start the journal"))?;
-            segments.push(Segment { path: path(folder, 1), number: 1, first_seq: 1, prev_hash: GENESIS });
-            let len = SEGMENT_HEADER as u64;
-            let folder = folder.to_owned();
-            let (last_hash, found_at_ms) = (GENESIS, None);
-            let journal =
-                Self { folder, layer, segment_bytes, file, number: 1, len, last_seq: 0, last_hash, found_at_ms };
-            return Ok((journal, segments, 0));
+        let (file, number, end) = match segments.last().zip(end) {
+            None => {
+                let header = SegmentHeader { number: 1, first_seq: 1, prev_hash: GENESIS };
+                let file = start_segment(&*layer, &folder, &header).map_err(StoreError::io("start the journal"))?;
+                let first = Segment { path: path(&folder, 1), number: 1, first_seq: 1, prev_hash: GENESIS };
+                let end = first.start();
+                segments.push(first);
+                (file, 1, end)
+            }
+            Some((last, end)) => {
+                let mut file = layer.open(&last.path).map_err(StoreError::io(doing))?;
+                settle(&mut *file, &last.path, &end).map_err(StoreError::io(doing))?;
+                layer.sync_folder(&folder).map_err(StoreError::io(doing))?;
+                (file, last.number, end)
+            }
         };
-        let (end, found_at_ms) = read_last(&segments, last)?;
-        let mut file = layer.open(&last.path).map_err(StoreError::io(doing))?;
-        settle(&mut *file, &last.path, &end).map_err(StoreError::io(doing))?;
-        layer.sync_folder(folder).map_err(StoreError::io(doing))?;
-        let journal = Self {
-            folder: folder.to_owned(),
-            layer,
-            segment_bytes,
-            file,
-            number: last.number,
-            len: end.len,
-            last_seq: end.seq,
-            last_hash: end.hash,
-            found_at_ms,
+        let (len, last_seq, last_hash) = (end.len, end.seq, end.hash);
+        let found_at_ms = at_ms;
+        let next = None;
+        let journal = Self { folder, layer, segment_bytes, file, number, len, last_seq, last_hash, next, found_at_ms };
+        Ok((journal, segments))
+    }
+
+    /// Makes the next segment ahead, where it is not there yet.
+    ///
+    /// Errors: it could not be made; the present one can still be written to where it was refused.
+    pub(crate) fn prepare(&mut self) -> Result<(), AppendError> {
+        let next = match &mut self.next {
+            Some(next) => next,
+            none => {
+                let path = path(&self.folder, self.number + 1);
+                let file = self.layer.create(&path).map_err(AppendError::Refused)?;
+                none.insert(Next { file, name_is_durable: false })
+            }
         };
-        Ok((journal, segments, end.torn))
+        if !next.name_is_durable {
+            match self.layer.sync_folder(&self.folder) {
+                Ok(()) => next.name_is_durable = true,
+                // It was not reached, so nothing was tried that must not be tried again.
+                Err(error) if is_out_of_files(&error) => return Err(AppendError::Refused(error)),
+                Err(error) => return Err(AppendError::Broken(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a segment that was made ahead and is not needed any more.
+    pub(crate) fn unprepare(&mut self) {
+        if self.next.take().is_some()
+            && let Err(error) = self.layer.remove(&path(&self.folder, self.number + 1))
+        {
+            tracing::warn!(%error, "an empty journal segment stays; the next start takes it away");
+        }
     }
 
     /// When the last change was made that was there at the start; None: there was none.
@@ -118,10 +188,6 @@ impl Journal {
 
     pub(crate) fn last_seq(&self) -> u64 {
         self.last_seq
-    }
-
-    pub(crate) fn last_hash(&self) -> Hash {
-        self.last_hash
     }
 
     /// Position of the end: the current segment and its length.
@@ -171,21 +237,25 @@ impl Journal {
         self.file.sync()
     }
 
+    /// Goes on in the next segment. After a refusal the one made ahead is there still, and empty.
     fn roll(&mut self) -> Result<(), AppendError> {
+        self.prepare()?;
+        let Some(next) = &mut self.next else { return Ok(()) };
         let header = SegmentHeader { number: self.number + 1, first_seq: self.last_seq + 1, prev_hash: self.last_hash };
-        match start_segment(&*self.layer, &self.folder, &header) {
-            Ok(file) => {
-                self.file = file;
-                self.number = header.number;
-                self.len = SEGMENT_HEADER as u64;
-                Ok(())
-            }
-            Err(error) => Err(match self.layer.remove(&path(&self.folder, header.number)) {
+        if let Err(error) = write_all(&mut *next.file, 0, &header.encode()) {
+            return Err(match next.file.set_len(0) {
                 Ok(()) => AppendError::Refused(error),
-                Err(gone) if gone.kind() == io::ErrorKind::NotFound => AppendError::Refused(error),
                 Err(_) => AppendError::Broken(error),
-            }),
+            });
         }
+        // A failed fsync may have dropped the pages, so a second one would prove nothing.
+        next.file.sync().map_err(AppendError::Broken)?;
+        if let Some(Next { file, .. }) = self.next.take() {
+            self.file = file;
+            self.number = header.number;
+            self.len = SEGMENT_HEADER as u64;
+        }
+        Ok(())
     }
 }
 
@@ -240,7 +310,10 @@ mod tests {
     use super::*;
 
     fn open(folder: &Path) -> Result<(Journal, Vec<Segment>, u64), StoreError> {
-        Journal::open(folder, Arc::new(RealFiles), 1 << 20)
+        let found = Found::look(folder)?;
+        let torn = found.torn_bytes();
+        let (journal, segments) = Journal::open(found, Arc::new(RealFiles), 1 << 20)?;
+        Ok((journal, segments, torn))
     }
 
     #[test]

@@ -57,6 +57,9 @@ pub(crate) fn list(folder: &Path) -> Result<(Vec<Segment>, Option<PathBuf>), Sto
         }
         let mut start = Vec::new();
         let len = read_start(&path, &mut start).map_err(StoreError::io(format!("read segment {number}")))?;
+        if let Some((found, needs)) = SegmentHeader::newer(&start) {
+            return Err(StoreError::NewerSegment { segment: number, found, known: super::frame::FORMAT, needs });
+        }
         let header = match SegmentHeader::decode(&start) {
             Ok(header) => header,
             // ORDER: a header is made durable before the first group is written after it, so a bad one with
@@ -166,7 +169,7 @@ pub(crate) fn read_on(
 }
 
 /// Visits the entries of the group that begins where `end` is, and moves `end` behind it.
-fn visit_group(
+pub(super) fn visit_group(
     number: u64,
     (body, entries): (&[u8], u32),
     end: &mut SegmentEnd,

@@ -10,13 +10,14 @@ use super::journal::entry::{Change, RecordedWrite};
 use super::journal::frame::{Entry, Hash};
 use super::journal::scan::damaged;
 use super::lock::Lock;
+use super::scratch::Scratch;
 use super::shared::Health;
 use super::{audit_index, format, guarded, sled_db, usage};
 use crate::store::{StoreError, Table};
 use chain::Walk;
 use serde_json::value::to_raw_value;
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Most findings that are listed.
 const MAX_FINDINGS: usize = 1_000;
@@ -129,6 +130,7 @@ struct Replay {
 
 /// Checks the folder of a store that nobody serves from.
 ///
+/// Of what cannot be written to, on a read-only mount, databases are looked at in a copy.
 /// Errors: in use, of a newer version, no store, or unreadable. What is wrong with the content is in the report.
 pub fn verify(folder: &Path) -> Result<VerifyReport, StoreError> {
     verify_against(folder, None)
@@ -140,18 +142,20 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, StoreError> {
 pub fn verify_against(folder: &Path, anchor: Option<Anchor>) -> Result<VerifyReport, StoreError> {
     // ORDER: before the lock, which would make a file in whatever folder was named.
     must_hold_store(folder)?;
-    let _lock = Lock::take(folder)?;
+    let lock = Lock::take_to_read(folder)?;
+    let control_place = Looked::at(folder.join("control"), &lock)?;
+    let history_place = Looked::at(usage::history_folder(folder), &lock)?;
     let mut report = VerifyReport::default();
-    let control = open_control(&folder.join("control"), &mut report)?;
+    let control = open_control(control_place.path(), &mut report)?;
     let applied = match &control {
         Some(control) => match control.applied() {
             Ok(applied) => applied,
             Err(error) => {
                 report.find(Area::Control, error.to_string());
-                return finish(folder, anchor, report);
+                return finish(folder, history_place.path(), (anchor, report));
             }
         },
-        None => return finish(folder, anchor, report),
+        None => return finish(folder, history_place.path(), (anchor, report)),
     };
     let mut replay = Replay::default();
     let mut visit = |entry: &Entry<'_>, hash: Hash, place: Place| {
@@ -181,19 +185,45 @@ pub fn verify_against(folder: &Path, anchor: Option<Anchor>) -> Result<VerifyRep
         }
     }
     drop(control);
-    verify_usage(folder, &mut report)?;
+    verify_usage(folder, history_place.path(), &mut report)?;
     Ok(report)
 }
 
+/// Where a database is looked at: where it lies, or in a copy.
+enum Looked {
+    There(PathBuf),
+    Copied(Scratch),
+}
+
+impl Looked {
+    fn at(folder: PathBuf, lock: &Lock) -> Result<Self, StoreError> {
+        match lock.is_read_only() && folder.exists() {
+            true => Scratch::of(&folder).map(Self::Copied),
+            false => Ok(Self::There(folder)),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::There(path) => path,
+            Self::Copied(scratch) => scratch.path(),
+        }
+    }
+}
+
 /// Without a control state to compare with: the journal and the counters alone.
-fn finish(folder: &Path, anchor: Option<Anchor>, mut report: VerifyReport) -> Result<VerifyReport, StoreError> {
+fn finish(
+    folder: &Path,
+    history: &Path,
+    (anchor, mut report): (Option<Anchor>, VerifyReport),
+) -> Result<VerifyReport, StoreError> {
     Walk { folder: &folder.join("journal"), served: None, anchor }.run(&mut report, &mut |_, _, _| Ok(()))?;
-    if let Some(run) = format::last_run(folder)?.filter(|run| run.clean && run.seq > report.seq)
+    if let Some(run) = format::last_run(folder)?.filter(|run| run.seq > report.seq)
         && report.journal_is_sound()
     {
         report.find_cut(run.seq);
     }
-    verify_usage(folder, &mut report)?;
+    verify_usage(folder, history, &mut report)?;
     Ok(report)
 }
 
@@ -219,6 +249,7 @@ pub(crate) fn verify_served(
 /// Errors: it holds none, or one of a newer version.
 pub fn must_hold_store(folder: &Path) -> Result<(), StoreError> {
     let marked = format::refuse_newer(folder)?;
+    format::refuse_restoring(folder)?;
     if marked || folder.join("journal").exists() { Ok(()) } else { Err(StoreError::NoStore(folder.to_owned())) }
 }
 
@@ -294,8 +325,8 @@ fn shown(full: &[u8]) -> String {
     }
 }
 
-fn verify_usage(folder: &Path, report: &mut VerifyReport) -> Result<(), StoreError> {
-    let found = usage::look(folder, format::last_run(folder)?.as_ref())?;
+fn verify_usage(folder: &Path, history: &Path, report: &mut VerifyReport) -> Result<(), StoreError> {
+    let found = usage::look(folder, history, format::last_run(folder)?.as_ref())?;
     report.counters = found.records;
     found.findings.into_iter().for_each(|finding| report.find(Area::Counters, finding));
     Ok(())
@@ -325,7 +356,7 @@ impl Replay {
 
     fn take(&mut self, entry: &Entry<'_>, place: Place, applied_seq: u64) -> Result<(), StoreError> {
         let bad = |what| damaged(place.segment, place.offset, what);
-        let change = Change::decode(entry.payload).map_err(bad)?;
+        let change = Change::decode(entry).map_err(|error| error.at(place))?;
         match &change.accepted_clock {
             None => self.at_ms = self.at_ms.max(change.at_ms),
             Some(clock) => self.accept_clock(change.at_ms, clock.answers_until_ms),
