@@ -17,6 +17,8 @@ pub enum IdKind {
     Session,
     RaiseRequest,
     Approval,
+    /// Of an operator's credentials.
+    Generation,
 }
 
 impl IdKind {
@@ -29,6 +31,7 @@ impl IdKind {
             Self::Session => "ses_",
             Self::RaiseRequest => "rr_",
             Self::Approval => "ap_",
+            Self::Generation => "gen_",
         }
     }
 }

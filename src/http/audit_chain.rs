@@ -172,7 +172,7 @@ impl FindingView {
                 let seq = (offset > 0).then(|| after_seq.saturating_add(1));
                 Some(Self { segment, offset, seq, what, advice })
             }
-            Area::Control | Area::Counters => None,
+            Area::Control | Area::Counters | Area::Notes => None,
         }
     }
 }

@@ -181,7 +181,7 @@ impl State {
     pub fn write_uses(&self) -> Result<(), services::Error> {
         let now = self.clock.now_ms();
         self.uses_written_ms.store(now, Ordering::Relaxed);
-        api_keys::write_uses(&self.services, now)
+        api_keys::write_uses(&self.services)
     }
 
     #[must_use]

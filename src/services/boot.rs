@@ -13,8 +13,8 @@ use crate::domain::ids::{AccountId, PolicyId};
 use crate::domain::policy::{Policy, Tier, Unit, UnlistedResources};
 use crate::engine::{Engine, Identities, Options, RestoreReport};
 use crate::ids::Ids;
-use crate::store::{AcceptedClock, AdminStore, Audit, Changeset, CounterStore, Key, Table};
-use serde_json::json;
+use crate::store::{AcceptedClock, AdminStore, Audit, Changeset, CounterStore, Key, Table, Write};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -63,10 +63,24 @@ pub fn engine(
 ///
 /// Errors: a record is damaged or does not make sense.
 pub fn keyring(store: &dyn AdminStore) -> Result<Arc<Keyring>, Error> {
+    take_over_notes(store)?;
     let keyring = Keyring::default();
     api_keys::read_into(&keyring, store)?;
     operators::read_into(&keyring, store)?;
     Ok(Arc::new(keyring))
+}
+
+/// Sessions and uses of keys that an older version kept in the journal become notes, once.
+fn take_over_notes(store: &dyn AdminStore) -> Result<(), Error> {
+    let done = Key::text("notes_taken_over");
+    if !store.notes(Table::Meta, &done)?.is_empty() {
+        return Ok(());
+    }
+    let mut notes = operators::sessions_of_journal(store)?;
+    notes.extend(api_keys::uses_of_journal(store)?);
+    notes.push(Write::put(Table::Meta, done, Value::Bool(true)));
+    store.note(&notes)?;
+    Ok(())
 }
 
 /// The open raise requests by a calendar, and how fast the others were answered.

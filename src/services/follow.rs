@@ -102,7 +102,6 @@ struct Touched {
     active: bool,
     api_keys: Vec<Key>,
     operators: Vec<Key>,
-    sessions: Vec<Key>,
     resets: Vec<Key>,
     /// Ledger entries, by main account and number.
     entries: Vec<(AccountId, u64)>,
@@ -122,8 +121,9 @@ impl Touched {
                 Table::Meta => touched.active |= write.key == keys::active(),
                 Table::ApiKeys => touched.api_keys.push(write.key.clone()),
                 Table::Operators => touched.operators.push(write.key.clone()),
-                Table::Sessions => touched.sessions.push(write.key.clone()),
-                Table::SubAccounts
+                // Of versions that kept them in the journal.
+                Table::Sessions
+                | Table::SubAccounts
                 | Table::Policies
                 | Table::Activations
                 | Table::Drafts
@@ -148,9 +148,6 @@ impl Touched {
         }
         for key in &self.operators {
             operators::follow(store, keyring, key)?;
-        }
-        for key in &self.sessions {
-            operators::follow_session(store, keyring, key)?;
         }
         if self.active
             && let Some(active) = read_active(store)?

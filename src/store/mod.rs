@@ -19,6 +19,8 @@ pub use error::{CommitError, ReadOnly, StoreError};
 pub use key::{Key, KeyBuilder, KeyReader, MAX_KEY_BYTES};
 pub use table::Table;
 
+use serde_json::Value;
+
 /// Most records that one [`AdminStore::scan`] returns.
 pub const MAX_SCAN: usize = 1_000;
 /// Longest value of one counter record, in bytes.
@@ -48,6 +50,16 @@ pub trait AdminStore: Send + Sync {
 
     /// Hands a change in; the ticket answers once it is durable and visible, or refused.
     fn commit(&self, change: Changeset) -> Ticket;
+
+    /// Keeps notes: records that the audit log has no part in, and that no change rests on. All of them or none, durable
+    /// when it returns; None removes one.
+    ///
+    /// Errors: nothing is written; writing them again is harmless.
+    fn note(&self, notes: &[Write]) -> Result<(), StoreError>;
+
+    /// The notes of a table whose key begins with `prefix`, in key order. They are held in memory: whoever keeps notes
+    /// bounds how many there are.
+    fn notes(&self, table: Table, prefix: &Key) -> Result<Vec<(Key, Value)>, StoreError>;
 
     /// Entries of the audit log, newest first, at most `limit` of them.
     fn audit(&self, filter: &AuditFilter, after: Option<AuditCursor>, limit: usize) -> Result<AuditPage, StoreError>;

@@ -1,8 +1,10 @@
 //! A store that counts the records read from it, and lets something happen before its next commit.
 
 use quotagate::store::{
-    AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, Key, StoreError, StoredAnswer, Table, Ticket, Versioned,
+    AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, Key, StoreError, StoredAnswer, Table, Ticket,
+    Versioned, Write,
 };
+use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -56,6 +58,14 @@ impl AdminStore for Watched {
             race();
         }
         self.store.commit(change)
+    }
+
+    fn note(&self, notes: &[Write]) -> Result<(), StoreError> {
+        self.store.note(notes)
+    }
+
+    fn notes(&self, table: Table, prefix: &Key) -> Result<Vec<(Key, Value)>, StoreError> {
+        self.store.notes(table, prefix)
     }
 
     fn audit(&self, filter: &AuditFilter, after: Option<AuditCursor>, limit: usize) -> Result<AuditPage, StoreError> {

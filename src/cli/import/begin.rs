@@ -13,8 +13,9 @@ use crate::services::{Error, Services, Stored, boot, follow, policies};
 use crate::store::embedded::{self, EmbeddedStore};
 use crate::store::{
     AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, CounterStore, Key, StoreError, StoredAnswer, Table,
-    Ticket, Versioned,
+    Ticket, Versioned, Write,
 };
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -243,6 +244,14 @@ impl AdminStore for Above {
 
     fn commit(&self, change: Changeset) -> Ticket {
         self.top.commit(change)
+    }
+
+    fn note(&self, notes: &[Write]) -> Result<(), StoreError> {
+        self.top.note(notes)
+    }
+
+    fn notes(&self, table: Table, prefix: &Key) -> Result<Vec<(Key, Value)>, StoreError> {
+        self.top.notes(table, prefix)
     }
 
     fn audit(&self, filter: &AuditFilter, after: Option<AuditCursor>, limit: usize) -> Result<AuditPage, StoreError> {

@@ -172,6 +172,7 @@ impl Found {
             Area::Journal { segment, offset, after_seq } => in_journal(Place { segment, offset }, Some(after_seq)),
             Area::Control => ("control".to_owned(), json!({"area": "control"})),
             Area::Counters => ("counters".to_owned(), json!({"area": "counters"})),
+            Area::Notes => ("notes".to_owned(), json!({"area": "notes"})),
         };
         Self { place, what, advice: area.advice().to_owned(), json }
     }

@@ -15,11 +15,11 @@ use super::stored::{self, Stored};
 use super::{Context, Done, Error, Internal, MAX_API_KEYS, Page, Paging, Services, keys};
 use crate::domain::ids::AccountId;
 use crate::ids::IdKind;
-use crate::store::{AdminStore, Audit, Changeset, Key, MAX_SCAN, Table, Write};
+use crate::store::{AdminStore, Key, MAX_SCAN, Table, Write};
 use compact_str::CompactString;
 use record::UsedRecord;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Longest time for which a rotated secret goes on being taken.
 pub const MAX_OVERLAP_MS: i64 = 30 * 24 * 3_600_000;
@@ -184,43 +184,38 @@ pub fn revoke(services: &Services, context: &Context, id: &str, reason: &str) ->
 }
 
 /// Writes down when keys were last used. To be called now and then, and before a stop.
-pub fn write_uses(services: &Services, now: i64) -> Result<(), Error> {
+pub fn write_uses(services: &Services) -> Result<(), Error> {
     loop {
         let uses = services.keyring.unwritten(MAX_USES);
         if uses.is_empty() {
             return Ok(());
         }
-        let context = Context::system(now);
-        let row = |(id, at_ms): &(CompactString, i64)| {
+        let note = |(id, at_ms): &(CompactString, i64)| {
             Write::put(Table::Index, keys::key_used(id), json!(UsedRecord { at_ms: *at_ms }))
         };
-        let change = Changeset {
-            at_ms: now,
-            expects: Vec::new(),
-            writes: uses.iter().map(row).collect(),
-            audit: Audit {
-                actor: context.actor,
-                actor_kind: context.actor_kind,
-                action: "api_key.used".to_owned(),
-                subject: vec!["api_keys".to_owned()],
-                origin: context.origin,
-                detail: json!({"keys": uses.len()}),
-            },
-            idempotency: None,
-            accepted_clock: None,
-        };
-        services.store.commit(change).wait()?;
+        services.store.note(&uses.iter().map(note).collect::<Vec<_>>())?;
         services.keyring.written(&uses);
     }
+}
+
+/// What a version knew of uses that kept it in the journal, as notes that take its place.
+pub(super) fn uses_of_journal(store: &dyn AdminStore) -> Result<Vec<Write>, Error> {
+    let mut notes = Vec::new();
+    stored::each::<Value>(store, Table::Index, &keys::keys_used(), |row, found| {
+        notes.push(Write::put(Table::Index, row, found.value));
+        Ok(())
+    })?;
+    Ok(notes)
 }
 
 /// Puts all keys into the keyring, as the store has them.
 pub(super) fn read_into(keyring: &Keyring, store: &dyn AdminStore) -> Result<(), Error> {
     let mut uses = std::collections::HashMap::new();
-    stored::each::<UsedRecord>(store, Table::Index, &keys::keys_used(), |row, found| {
-        uses.extend(keys::key_used_in(&row).map(|id| (id, found.value.at_ms)));
-        Ok(())
-    })?;
+    for (row, value) in store.notes(Table::Index, &keys::keys_used())? {
+        // It is a courtesy to people: one that cannot be read is as if it were not there.
+        let used = serde_json::from_value::<UsedRecord>(value).ok();
+        uses.extend(keys::key_used_in(&row).zip(used.map(|used| used.at_ms)));
+    }
     let mut records = Vec::new();
     stored::each::<KeyRecord>(store, Table::ApiKeys, &Key::empty(), |key, found| {
         let id = id_in(&key)?;

@@ -7,6 +7,7 @@ use crate::store::{
 };
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -152,6 +153,14 @@ impl AdminStore for Draft {
 
     fn commit(&self, _: Changeset) -> Ticket {
         Ticket::refused(CommitError::Invalid("a draft commits nothing"))
+    }
+
+    fn note(&self, notes: &[Write]) -> Result<(), StoreError> {
+        self.below.note(notes)
+    }
+
+    fn notes(&self, table: Table, prefix: &Key) -> Result<Vec<(Key, Value)>, StoreError> {
+        self.below.notes(table, prefix)
     }
 
     fn audit(&self, filter: &AuditFilter, after: Option<AuditCursor>, limit: usize) -> Result<AuditPage, StoreError> {

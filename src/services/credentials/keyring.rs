@@ -47,6 +47,7 @@ pub struct Session {
     pub id: CompactString,
     pub operator: OperatorName,
     pub ends_at_ms: i64,
+    generation: CompactString,
     used: Used,
 }
 
@@ -61,6 +62,24 @@ impl Session {
     #[must_use]
     pub fn is_over(&self, now: i64) -> bool {
         self.ends_at_ms <= now || now.saturating_sub(self.last_used_ms()) >= IDLE_MS
+    }
+}
+
+/// An operator as requests know one.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    pub role: Role,
+    /// How far above a tier's quota; None: as far as anybody.
+    pub ceiling_percent: Option<u32>,
+    /// Of the password: sessions of another have ended.
+    pub generation: CompactString,
+    /// But for this one.
+    pub kept_session: Option<CompactString>,
+}
+
+impl Standing {
+    fn takes(&self, session: &Session) -> bool {
+        self.generation == session.generation || self.kept_session.as_ref() == Some(&session.id)
     }
 }
 
@@ -120,8 +139,7 @@ struct State {
     keys: HashMap<SecretHash, (Arc<ApiKey>, Option<i64>)>,
     /// Every key that was ever made, revoked ones too.
     used: HashMap<CompactString, Arc<Used>>,
-    /// With the ceiling, where there is one.
-    operators: HashMap<OperatorName, (Role, Option<u32>)>,
+    operators: HashMap<OperatorName, Standing>,
     sessions: HashMap<SecretHash, Arc<Session>>,
     /// Kept nowhere else: a start without credentials draws another.
     setup: Option<SecretHash>,
@@ -168,12 +186,12 @@ impl Keyring {
             }
             Kind::Session => {
                 let session = state.sessions.get(&hash).ok_or(NotValid::Session)?;
-                let (role, _) = state.operators.get(&session.operator).ok_or(NotValid::Session)?;
-                if session.is_over(now) {
+                let operator = state.operators.get(&session.operator).ok_or(NotValid::Session)?;
+                if session.is_over(now) || !operator.takes(session) {
                     return Err(NotValid::Session);
                 }
                 session.used.note(now);
-                Ok(Credential::Session(Arc::clone(session), *role))
+                Ok(Credential::Session(Arc::clone(session), operator.role))
             }
         }
     }
@@ -181,19 +199,22 @@ impl Keyring {
     /// How far above the tier's quota an operator may go; None: there is no ceiling, or no such operator.
     #[must_use]
     pub fn ceiling_percent(&self, name: &OperatorName) -> Option<u32> {
-        self.0.load().operators.get(name).and_then(|(_, ceiling)| *ceiling)
+        self.0.load().operators.get(name).and_then(|operator| operator.ceiling_percent)
     }
 
     /// None: there is no such operator.
     #[must_use]
     pub fn role(&self, name: &str) -> Option<Role> {
         let name = OperatorName::parse(name).ok()?;
-        self.0.load().operators.get(&name).map(|(role, _)| *role)
+        self.0.load().operators.get(&name).map(|operator| operator.role)
     }
 
+    /// None: it has ended with the password that it was opened by, or otherwise.
     #[must_use]
     pub fn session(&self, id: &str) -> Option<Arc<Session>> {
-        self.0.load().sessions.values().find(|session| session.id == id).cloned()
+        let state = self.0.load();
+        let session = state.sessions.values().find(|session| session.id == id)?;
+        state.operators.get(&session.operator).is_some_and(|operator| operator.takes(session)).then(|| session.clone())
     }
 
     /// The last use of a key, in whole minutes.
@@ -233,9 +254,9 @@ impl Keyring {
     }
 
     /// None: there is no such operator any more, and none of the sessions is taken.
-    pub(in crate::services) fn put_operator(&self, name: &OperatorName, standing: Option<(Role, Option<u32>)>) {
+    pub(in crate::services) fn put_operator(&self, name: &OperatorName, standing: Option<Standing>) {
         self.change(|state| match standing {
-            Some(standing) => _ = state.operators.insert(name.clone(), standing),
+            Some(ref standing) => _ = state.operators.insert(name.clone(), standing.clone()),
             None => _ = state.operators.remove(name),
         });
     }
@@ -251,16 +272,25 @@ impl Keyring {
             // A session's record never changes: what is known of its use stays.
             state.sessions.entry(hash).or_insert_with(|| {
                 let used = Used::at(record.created_at_ms);
-                Arc::new(Session { id: id.into(), operator: name.clone(), ends_at_ms: record.ends_at_ms, used })
+                let SessionRecord { ends_at_ms, ref generation, .. } = *record;
+                Arc::new(Session {
+                    id: id.into(),
+                    operator: name.clone(),
+                    ends_at_ms,
+                    generation: generation.clone(),
+                    used,
+                })
             });
         });
     }
 
-    /// The start and the follower alone change it, one after the other.
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = State::clone(&self.0.load());
-        change(&mut state);
-        self.0.store(Arc::new(state));
+    /// The start, the follower and those who open and end sessions change it.
+    fn change(&self, change: impl Fn(&mut State)) {
+        self.0.rcu(|state| {
+            let mut state = State::clone(state);
+            change(&mut state);
+            state
+        });
     }
 }
 

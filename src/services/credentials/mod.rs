@@ -7,7 +7,7 @@ mod keyring;
 mod redact;
 mod text;
 
-pub use keyring::{ApiKey, Credential, Keyring, NotValid, Session};
+pub use keyring::{ApiKey, Credential, Keyring, NotValid, Session, Standing};
 pub use redact::without_secrets;
 pub use text::SecretHash;
 pub(super) use text::{Kind, draw, same};

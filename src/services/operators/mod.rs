@@ -19,12 +19,14 @@ pub use sessions::{
 use super::ceilings::{MAX_CEILING_PERCENT, MIN_CEILING_PERCENT, USUAL_CEILING_PERCENT};
 use super::checks::Checks;
 use super::commit::{Change, Plan};
-use super::credentials::Keyring;
+use super::credentials::{Keyring, Standing};
 use super::seal::Secret;
 use super::stored::{self, Stored};
 use super::{Context, Done, Error, Internal, MAX_OPERATORS, Page, Paging, Services};
 use crate::domain::ids::OperatorName;
-use crate::store::{AdminStore, Key, Table};
+use crate::ids::IdKind;
+use crate::store::{AdminStore, Key, Table, Write};
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 /// `operators`, by name.
@@ -38,9 +40,26 @@ pub struct OperatorRecord {
     /// Of a reviewer; None: the usual one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ceiling_percent: Option<u32>,
+    /// Drawn anew with every password, so never of two operators, one after the other of one name: sessions that were
+    /// opened under another have ended. Empty in records of versions that had none.
+    #[serde(default, skip_serializing_if = "CompactString::is_empty")]
+    pub generation: CompactString,
+    /// The one session of an earlier generation that goes on: in it the password was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_session: Option<CompactString>,
 }
 
 impl OperatorRecord {
+    /// What the keyring has to know of an operator.
+    fn standing(&self) -> Standing {
+        Standing {
+            role: self.role,
+            ceiling_percent: self.ceiling(),
+            generation: self.generation.clone(),
+            kept_session: self.kept_session.clone(),
+        }
+    }
+
     /// How far above a tier's quota the operator may go; None: as far as anybody.
     fn ceiling(&self) -> Option<u32> {
         match self.role {
@@ -49,6 +68,18 @@ impl OperatorRecord {
             // They raise nothing.
             Role::Viewer | Role::Support | Role::Publisher => Some(MIN_CEILING_PERCENT),
         }
+    }
+}
+
+impl OperatorRecord {
+    /// The same with another password: all sessions have ended but the one that is kept.
+    fn with_password(
+        self,
+        password: PasswordRecord,
+        (generation, kept_session): (CompactString, Option<CompactString>),
+        now: i64,
+    ) -> Self {
+        Self { password, password_at_ms: now, generation, kept_session, ..self }
     }
 }
 
@@ -111,6 +142,7 @@ pub fn create(
     check_ceiling(role, *ceiling_percent)?;
     services.may_make_with(context, role)?;
     let (hashed, context) = (hashed(services, password)?, &unrepeated(context));
+    let generation = services.ids.draw(IdKind::Generation, context.now);
     let _turn = services.turns.wait(Table::Operators, &Key::empty());
     services.change(context, || {
         context.setup_once(services)?;
@@ -133,6 +165,8 @@ pub fn create(
             by: context.actor.clone(),
             password_at_ms: context.now,
             ceiling_percent: *ceiling_percent,
+            generation: generation.clone(),
+            kept_session: None,
         };
         let change = Change::new("operator.create", subject(name))
             .detail("role", role)?
@@ -178,6 +212,7 @@ pub fn patch(
 ) -> Result<Done<OperatorView>, Error> {
     let hashed = patch.password.as_ref().map(|password| hashed(services, password)).transpose()?;
     let context = &if patch.password.is_some() { unrepeated(context) } else { context.clone() };
+    let generation = services.ids.draw(IdKind::Generation, context.now);
     // Whether an owner is left rests on all of them.
     let _turn = services.turns.wait(Table::Operators, &Key::empty());
     services.change(context, || {
@@ -197,11 +232,8 @@ pub fn patch(
             record.ceiling_percent = Some(percent);
         }
         if let Some(hashed) = &hashed {
-            (record.password, record.password_at_ms) = (hashed.clone(), context.now);
+            record = record.with_password(hashed.clone(), (generation.clone(), None), context.now);
             change = change.detail("password", "new")?;
-            for (row, _) in services.sessions_of(name)? {
-                change = change.delete(Table::Sessions, row);
-            }
         }
         if before.value.role == Role::Owner && record.role != Role::Owner {
             services.another_owner(name)?;
@@ -227,13 +259,10 @@ pub fn remove(services: &Services, context: &Context, name: &OperatorName) -> Re
         if before.value.role == Role::Owner {
             services.another_owner(name)?;
         }
-        let mut change = Change::new("operator.remove", subject(name))
+        let change = Change::new("operator.remove", subject(name))
             .detail("role", before.value.role)?
             .expect(Table::Operators, key(name), Some(before.revision))
             .delete(Table::Operators, key(name));
-        for (row, _) in services.sessions_of(name)? {
-            change = change.delete(Table::Sessions, row);
-        }
         Ok(Plan::Change { value: OperatorView::of(name, &before.value), change })
     })
 }
@@ -259,28 +288,25 @@ fn hashed(services: &Services, password: &Secret) -> Result<PasswordRecord, Erro
 /// Puts all operators and sessions into the keyring, as the store has them.
 pub(super) fn read_into(keyring: &Keyring, store: &dyn AdminStore) -> Result<(), Error> {
     stored::each::<OperatorRecord>(store, Table::Operators, &Key::empty(), |key, found| {
-        keyring.put_operator(&name_in(&key)?, Some((found.value.role, found.value.ceiling())));
+        keyring.put_operator(&name_in(&key)?, Some(found.value.standing()));
         Ok(())
     })?;
-    stored::each::<SessionRecord>(store, Table::Sessions, &Key::empty(), |key, found| {
-        let (name, id) = sessions::parts_of(&key)?;
-        keyring.put_session((&name, &id), Some(&found.value));
-        Ok(())
-    })
+    for (row, session) in sessions::all(store, &Key::empty())? {
+        let (name, id) = sessions::parts_of(&row)?;
+        keyring.put_session((&name, &id), Some(&session));
+    }
+    Ok(())
+}
+
+/// See [`sessions::of_journal`].
+pub(super) fn sessions_of_journal(store: &dyn AdminStore) -> Result<Vec<Write>, Error> {
+    sessions::of_journal(store)
 }
 
 /// Tells the keyring what an operator's record holds now.
 pub(super) fn follow(store: &dyn AdminStore, keyring: &Keyring, key: &Key) -> Result<(), Error> {
     let found: Option<Stored<OperatorRecord>> = stored::read(store, Table::Operators, key)?;
-    keyring.put_operator(&name_in(key)?, found.map(|found| (found.value.role, found.value.ceiling())));
-    Ok(())
-}
-
-/// Tells the keyring whether a session is there.
-pub(super) fn follow_session(store: &dyn AdminStore, keyring: &Keyring, key: &Key) -> Result<(), Error> {
-    let found: Option<Stored<SessionRecord>> = stored::read(store, Table::Sessions, key)?;
-    let (name, id) = sessions::parts_of(key)?;
-    keyring.put_session((&name, &id), found.as_ref().map(|found| &found.value));
+    keyring.put_operator(&name_in(key)?, found.map(|found| found.value.standing()));
     Ok(())
 }
 

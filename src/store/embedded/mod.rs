@@ -25,6 +25,7 @@ mod journal;
 mod journal_reader;
 pub mod layer;
 mod lock;
+mod notes;
 mod open;
 mod overlay;
 mod record;
@@ -51,7 +52,7 @@ pub use verify::{
 
 use super::{
     AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, CommitError, CounterGroup, CounterStore, Key, MAX_SCAN,
-    ReadOnly, Renewal, StoreError, StoredAnswer, Table, Ticket, Versioned, ticket,
+    ReadOnly, Renewal, StoreError, StoredAnswer, Table, Ticket, Versioned, Write, ticket,
 };
 use committer::{Committer, Job};
 use control::{Applied, Control};
@@ -61,9 +62,11 @@ use history::HistoryDb;
 use journal::entry::Change;
 use layer::{FileLayer, RealFiles};
 use lock::Lock;
+use notes::Notes;
 use parking_lot::{Mutex, RwLock};
 use reread::Rereader;
 use security_log::SecurityLog;
+use serde_json::Value;
 use shared::Shared;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -121,6 +124,7 @@ pub struct EmbeddedStore {
     control: Control,
     counters: Counters,
     history: HistoryDb,
+    notes: Notes,
     security_log: SecurityLog,
     shared: Arc<Shared>,
     jobs: RwLock<Option<SyncSender<Job>>>,
@@ -162,6 +166,7 @@ impl EmbeddedStore {
             control: parts.control,
             counters: parts.usage.counters,
             history: parts.usage.history,
+            notes: parts.notes,
             security_log,
             shared,
             jobs: RwLock::new(Some(sender)),
@@ -283,6 +288,14 @@ impl AdminStore for EmbeddedStore {
 
     fn commit(&self, change: Changeset) -> Ticket {
         self.submit(change).unwrap_or_else(Ticket::refused)
+    }
+
+    fn note(&self, notes: &[Write]) -> Result<(), StoreError> {
+        self.notes.put(notes)
+    }
+
+    fn notes(&self, table: Table, prefix: &Key) -> Result<Vec<(Key, Value)>, StoreError> {
+        self.notes.of(table, prefix)
     }
 
     fn audit(&self, filter: &AuditFilter, after: Option<AuditCursor>, limit: usize) -> Result<AuditPage, StoreError> {

@@ -8,6 +8,7 @@ use super::journal::frame::{Entry, Hash};
 use super::journal::scan::{self, Segment, Then};
 use super::journal::{Found, Journal, Place};
 use super::lock::Lock;
+use super::notes::Notes;
 use super::usage::{self, Usage};
 use super::{Options, sled_db};
 use crate::store::StoreError;
@@ -87,6 +88,7 @@ pub(crate) struct Parts {
     pub(crate) control: Control,
     pub(crate) applied: Applied,
     pub(crate) usage: Usage,
+    pub(crate) notes: Notes,
     pub(crate) lock: Lock,
     pub(crate) report: StartReport,
 }
@@ -113,6 +115,10 @@ pub(crate) fn open(folder: &Path, options: &Options) -> Result<Parts, StoreError
     torn_tail.tell(torn_bytes_cut);
     let entries_replayed = replay(&segments, &control, &mut applied, witness)?;
     let usage = usage::open(folder, options, last_run.as_ref())?;
+    let (notes, notes_lost) = Notes::open(&folder.join("notes"), options.layer.clone(), options.store_id)?;
+    for lost in &notes_lost {
+        tracing::error!(lost, "sessions, or notes of when keys were used, were lost: who is logged out logs in again");
+    }
     // ORDER: from here on a stop is unclean until it is proved clean.
     let counters = Some(usage.counters.mark());
     let run = Run { boot_id: options.boot_id.clone(), clean: false, seq: journal.last_seq(), counters };
@@ -127,7 +133,7 @@ pub(crate) fn open(folder: &Path, options: &Options) -> Result<Parts, StoreError
         usage: usage.found.clone(),
         took: begun.elapsed(),
     };
-    Ok(Parts { journal, control, applied, usage, lock, report })
+    Ok(Parts { journal, control, applied, usage, notes, lock, report })
 }
 
 struct OpenedControl {

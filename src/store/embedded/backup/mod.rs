@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// What a backup does not hold, in words.
-pub const NOT_IN_BACKUP: &str = "not in it: the history of usage, the security log, and the key that seals secrets \
+pub const NOT_IN_BACKUP: &str = "not in it: the history of usage, sessions and when keys were last used, the security log, and the key that seals secrets \
     (`seal.key`), which is to be kept apart";
 /// Room that is needed beside the journal, in percent of it: usage, frames.
 const ROOM_PERCENT: u64 = 110;

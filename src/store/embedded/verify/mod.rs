@@ -10,6 +10,7 @@ use super::journal::entry::{Change, RecordedWrite};
 use super::journal::frame::{Entry, Hash};
 use super::journal::scan::damaged;
 use super::lock::Lock;
+use super::notes::Notes;
 use super::scratch::Scratch;
 use super::shared::Health;
 use super::{audit_index, format, guarded, sled_db, usage};
@@ -57,6 +58,8 @@ pub enum Area {
     Control,
     /// Disposable: the next start goes on without what is broken.
     Counters,
+    /// Disposable: the next start goes on without what is broken.
+    Notes,
 }
 
 impl Area {
@@ -76,6 +79,10 @@ impl Area {
             Self::Counters => {
                 "usage alone is affected, never policy: the next start goes on without what is broken, which counts \
                  as not used"
+            }
+            Self::Notes => {
+                "sessions and notes of when keys were used alone are affected: the next start goes on without what is \
+                 broken, and who is logged out logs in again"
             }
         }
     }
@@ -329,6 +336,7 @@ fn verify_usage(folder: &Path, history: &Path, report: &mut VerifyReport) -> Res
     let found = usage::look(folder, history, format::last_run(folder)?.as_ref())?;
     report.counters = found.records;
     found.findings.into_iter().for_each(|finding| report.find(Area::Counters, finding));
+    Notes::look(&folder.join("notes"))?.into_iter().for_each(|finding| report.find(Area::Notes, finding));
     Ok(())
 }
 
