@@ -162,8 +162,7 @@ impl App {
         let ticking = Arc::clone(&clock);
         let kept = Kept { history, now: Box::new(move || ticking.now_ms()) };
         let flusher = Arc::new(Flusher::start(engine, counters, config.flush_interval, Some(kept)));
-        let folder = config.backups.clone().unwrap_or_else(|| config.data.join("backup"));
-        let backups = Arc::new(Backups::new(folder));
+        let backups = Arc::new(Backups::new(config.backups_folder()));
         let watched = Watched { store: store.clone(), following, flusher: flusher.clone(), recorder, backups };
         let state = Data::new(State::new(Arc::new(services), clock, watched, config.max_body_bytes).with_front(front));
         let setup = state.services.keyring().offer_setup(&Ids::from_system());

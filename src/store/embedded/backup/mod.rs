@@ -21,7 +21,7 @@ use super::counters::Counters;
 use super::journal::passing::Passing;
 use super::layer::{FileLayer, RealFiles};
 use super::lock::Lock;
-use super::scratch::Scratch;
+use super::scratch::Looked;
 use super::{EmbeddedStore, format, journal};
 use crate::store::{CounterStore, StoreError};
 use frames::{BEGIN, Begin, COUNTER, END, FORMAT, FrameWriter};
@@ -109,17 +109,17 @@ pub fn is_read_only(folder: &Path) -> Result<bool, StoreError> {
 ///
 /// Errors: another process serves from it, the file exists or cannot be written, or the journal is damaged.
 pub fn backup_read_only(folder: &Path, file: &Path) -> Result<BackupReport, StoreError> {
-    let _lock = Lock::take_to_read(folder)?;
+    let lock = Lock::take_to_read(folder)?;
     let path = folder.join("journal");
     let (segments, _) = journal::scan::list(&path)?;
     let last = segments.last().ok_or_else(|| StoreError::NoStore(folder.to_owned()))?;
     let end = journal::scan::read(last, journal::scan::Then::End, &mut |_, _, _| Ok(()))?;
     let copy = Copy { journal: &path, seq: end.seq, hash: end.hash, end: (last.number, end.len) };
     let counters = folder.join("counters");
-    let scratch = counters.exists().then(|| Scratch::of(&counters)).transpose()?;
+    let looked = counters.exists().then(|| Looked::at(counters, &lock)).transpose()?;
     let mut each = |visit: &mut dyn FnMut(&[u8], &[u8])| {
-        let Some(scratch) = &scratch else { return Ok(0) };
-        let opened = Counters::look(scratch.path(), CACHE_BYTES)?;
+        let Some(looked) = &looked else { return Ok(0) };
+        let opened = Counters::look(looked.path(), CACHE_BYTES)?;
         opened.map_err(|what| StoreError::Damaged { area: "usage", what })?.for_each(visit)
     };
     write(file, &mut |out| copy.write(out, Pace::ALONE, &mut each))

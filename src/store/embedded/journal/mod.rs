@@ -190,10 +190,6 @@ impl Journal {
         self.last_seq
     }
 
-    pub(crate) fn last_hash(&self) -> Hash {
-        self.last_hash
-    }
-
     /// Position of the end: the current segment and its length.
     pub(crate) fn position(&self) -> (u64, u64) {
         (self.number, self.len)
