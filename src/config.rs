@@ -233,6 +233,12 @@ impl Config {
         })
     }
 
+    /// Where the backups go that the server makes.
+    #[must_use]
+    pub fn backups_folder(&self) -> PathBuf {
+        self.backups.clone().unwrap_or_else(|| self.data.join("backup"))
+    }
+
     /// The settings as a settings file, each with what it means and where it came from.
     pub fn explain(sources: &Sources) -> Result<String, ConfigError> {
         Self::from_sources(sources)?;

@@ -166,8 +166,7 @@ impl App {
         let ticking = Arc::clone(&clock);
         let kept = Kept { history, now: Box::new(move || ticking.now_ms()) };
         let flusher = Arc::new(Flusher::start(engine, counters, config.flush_interval, Some(kept)));
-        let folder = config.backups.clone().unwrap_or_else(|| config.data.join("backup"));
-        let backups = Arc::new(Backups::new(folder));
+        let backups = Arc::new(Backups::new(config.backups_folder()));
         let watched = Watched { store: store.clone(), following, flusher: flusher.clone(), recorder, backups };
         let state = State::new(Arc::new(services), clock, watched, config.max_body_bytes);
         let state = Data::new(state.with_front(front).with_caps(caps));

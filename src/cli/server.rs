@@ -197,7 +197,9 @@ fn refusal(asked: &str, bytes: &[u8]) -> Failure {
     let Ok(Problem { code, detail, errors }) = serde_json::from_slice(bytes) else { return other_version(asked) };
     match code.as_str() {
         "no_such_path" | "method_not_allowed" => other_version(asked),
-        "internal" | "read_only" | "uncertain" | "busy" => Failure::Unreadable(detail),
+        "internal" | "journal_damaged" | "read_only" | "uncertain" | "busy" | "backup_running" => {
+            Failure::Unreadable(detail)
+        }
         _ => Failure::Refused(match errors.as_slice() {
             [] => detail,
             [only] => only.detail.clone(),

@@ -68,3 +68,34 @@ impl From<Error> for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{CommitError, ReadOnly};
+
+    #[test]
+    fn whoever_is_refused_is_told_to_try_again_only_where_that_helps() {
+        let retry_after = |why: ReadOnly| {
+            let response = Problem::from(Error::from(CommitError::ReadOnly(why))).respond();
+            assert_eq!(response.status(), 503);
+            response.headers().get(header::RETRY_AFTER).is_some()
+        };
+
+        assert!(retry_after(ReadOnly::DiskFull { free_bytes: 1, needed_bytes: 2 }));
+        assert!(retry_after(ReadOnly::OutOfFiles("too many open files".to_owned())));
+        assert!(!retry_after(ReadOnly::JournalFailed("fsync".to_owned())));
+        assert!(!retry_after(ReadOnly::ControlFailed("sled".to_owned())));
+    }
+
+    #[test]
+    fn who_files_too_often_is_told_how_long_to_wait_where_waiting_helps() {
+        let told = |retry_after_ms| {
+            let response = Problem::from(Error::FiledTooOften { detail: "100".to_owned(), retry_after_ms }).respond();
+            assert_eq!(response.status(), 429);
+            response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap_or_default().to_owned())
+        };
+
+        assert_eq!((told(Some(1_001)), told(None)), (Some("2".to_owned()), None));
+    }
+}

@@ -75,7 +75,7 @@ impl Backups {
             Ok(())
         })
         .map_err(StoreError::io(self.doing("read")))?;
-        listed.sort_by(|one, other| (one.at_ms, one.seq).cmp(&(other.at_ms, other.seq)));
+        listed.sort_by_key(|one| (one.at_ms, one.seq));
         Ok(listed)
     }
 

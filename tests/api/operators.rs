@@ -388,39 +388,41 @@ fn whoever_owns_the_machine_recovers_by_the_command() {
 
 #[test]
 fn logins_leave_the_audit_log_alone_and_outlive_a_kill() {
-    let server = Server::start();
-    let alice = owner(&server);
+    let server = Control(Server::start());
+    let alice = owner(&server.0);
     let head = || alice.get("/v1/audit/head").is(200).json["seq"].clone();
 
     let before = head();
-    let sessions: Vec<String> = (0..5).map(|_| login(&server, "alice").1).collect();
-    As(&server, sessions[0].clone()).send("DELETE", "/v1/sessions/current", &[], "").is(204);
+    let sessions: Vec<String> = (0..5).map(|_| login(&server.0, "alice").1).collect();
+    As(&server.0, sessions[0].clone()).send("DELETE", "/v1/sessions/current", &[], "").is(204);
     assert_eq!(head(), before);
     let server = server.after_kill();
 
-    As(&server, sessions[0].clone()).get("/v1/me").refused(401, "unauthorized");
+    As(&server.0, sessions[0].clone()).get("/v1/me").refused(401, "unauthorized");
     for open in &sessions[1..] {
-        As(&server, open.clone()).get("/v1/me").is(200);
+        As(&server.0, open.clone()).get("/v1/me").is(200);
     }
-    let entries = As(&server, sessions[1].clone()).get("/v1/security-log").is(200).json["items"].clone();
+    let entries = As(&server.0, sessions[1].clone()).get("/v1/security-log").is(200).json["items"].clone();
     let logins = entries.as_array().unwrap().iter().filter(|entry| entry["kind"] == "login.succeeded");
     assert!(logins.count() >= 5, "{entries}");
 }
 
 #[test]
 fn a_session_is_not_one_of_an_operator_of_the_same_name_who_came_later() {
-    let server = Server::start();
-    let alice = owner(&server);
-    let bob = alice.make("bob", "viewer");
-    bob.get("/v1/me").is(200);
+    let server = Control(Server::start());
+    let alice = owner(&server.0);
+    alice.make("bob", "viewer");
+    let bob = login(&server.0, "bob").1;
+    As(&server.0, bob.clone()).get("/v1/me").is(200);
 
-    alice.send("DELETE", "/v1/operators/bob", &[("if-match", "*")], "").is(200);
-    bob.get("/v1/me").refused(401, "unauthorized");
-    let other = alice.make("bob", "support");
+    alice.change("DELETE", "/v1/operators/bob", json!({})).is(200);
+    As(&server.0, bob.clone()).get("/v1/me").refused(401, "unauthorized");
+    alice.make("bob", "support");
+    let other = login(&server.0, "bob").1;
 
-    bob.get("/v1/me").refused(401, "unauthorized");
-    other.get("/v1/me").is(200);
+    As(&server.0, bob.clone()).get("/v1/me").refused(401, "unauthorized");
+    As(&server.0, other.clone()).get("/v1/me").is(200);
     let server = server.after_kill();
-    As(&server, bob.1.clone()).get("/v1/me").refused(401, "unauthorized");
-    As(&server, other.1.clone()).get("/v1/me").is(200);
+    As(&server.0, bob).get("/v1/me").refused(401, "unauthorized");
+    As(&server.0, other).get("/v1/me").is(200);
 }

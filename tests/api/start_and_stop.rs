@@ -162,3 +162,16 @@ fn the_settings_are_printed_with_where_they_came_from() {
     assert!(text.contains("from the flag `--workers`\nworkers = 3"), "{text}");
     assert!(text.contains("from the default\nlisten = \"127.0.0.1:8080\""), "{text}");
 }
+
+#[test]
+fn a_folder_that_is_being_restored_into_is_not_served_from() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("journal.restoring")).unwrap();
+
+    let output = serve_and_wait(folder.path(), &["--listen", "127.0.0.1:0"]);
+
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("run `quotagate restore` again, which begins anew"), "{said}");
+    assert!(!folder.path().join("journal").exists() && !folder.path().join("FORMAT").exists());
+}

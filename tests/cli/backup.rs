@@ -32,7 +32,11 @@ fn a_folder_comes_back_from_its_backup() {
 
     let said = text(&written.stdout);
     assert_eq!(written.status.code(), Some(0), "{}", text(&written.stderr));
-    assert!(said.contains("100 changes in ") && said.contains("usage in 2 records\nsha256 "), "{said}");
+    assert!(
+        said.contains("100 changes in ") && said.contains("usage in 2 records\nnot in it: the history of usage"),
+        "{said}"
+    );
+    assert!(said.contains("`seal.key`") && said.contains("\nsha256 "), "{said}");
     assert_eq!(text(&written.stderr), format!("opening `{}`\nwriting `{}`\n", path(folder.path()), path(&file)));
     assert_eq!(restored.status.code(), Some(0), "{}", text(&restored.stderr));
     let said = text(&restored.stdout);

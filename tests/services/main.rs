@@ -2,6 +2,7 @@
 
 mod accounts;
 mod automatic;
+mod backups;
 mod bulk;
 mod caps;
 mod changes;

@@ -92,7 +92,15 @@ fn print(name: &str, report: &Report, streams: &mut Streams<'_>) -> Result<(), F
     writeln!(out, "journal   {changes} changes in {segments} segments; the last is {last}, {head}")?;
     if report.torn_bytes > 0 {
         let (bytes, segment, offset) = (report.torn_bytes, report.end.segment, report.end.offset);
-        let what = "of no finished group: never acknowledged, or just being written";
+        let what = match (report.extent, report.records) {
+            (Extent::ByServer, _) | (Extent::Everything, Some(_)) => {
+                "of no finished group: never acknowledged, or just being written"
+            }
+            // The state that could tell was not asked, or is not readable.
+            (Extent::Journal, _) | (Extent::Everything, None) => {
+                "of no finished group: just being written, or left by a kill or a power cut, or acknowledged and lost by the disk"
+            }
+        };
         writeln!(out, "          then {bytes} bytes from byte {offset} of segment {segment} on, {what}")?;
     }
     if let Some(anchor) = &report.anchor {

@@ -127,11 +127,17 @@ fn open(services: &Services, (name, id): (&OperatorName, &str), session: Session
     let prefix = Key::text(name.as_str());
     let _turn = services.turns.wait(Table::Sessions, &prefix);
     let there = all(&*services.store, &prefix)?;
-    let (open, over): (Vec<_>, Vec<_>) =
-        there.into_iter().partition(|(_, there)| there.ends_at_ms > now && there.generation == session.generation);
+    let is_open = |row: &Key| {
+        let (_, id) = parts_of(row)?;
+        Ok::<_, Error>(services.keyring.session(&id).is_some_and(|session| !session.is_over(now)))
+    };
+    let (mut open, mut over) = (Vec::new(), Vec::new());
+    for (row, _) in there {
+        if is_open(&row)? { open.push(row) } else { over.push(row) }
+    }
     let too_many = (open.len() + 1).saturating_sub(MAX_SESSIONS);
     // Ids sort by the time when they were drawn, so the first are the oldest.
-    let gone: Vec<Key> = over.into_iter().chain(open.into_iter().take(too_many)).map(|(row, _)| row).collect();
+    let gone: Vec<Key> = over.into_iter().chain(open.into_iter().take(too_many)).collect();
     let value = serde_json::to_value(&session).map_err(|_| Internal::Change("a session cannot be written as JSON"))?;
     let mut notes = vec![Write::put(Table::Sessions, row(name, id), value)];
     notes.extend(gone.iter().map(|row| Write::delete(Table::Sessions, row.clone())));

@@ -159,7 +159,13 @@ fn open_control(
         let why = if journal.last_seq() > 0 { "it was missing" } else { "" };
         return rebuild(folder, &tuning, why.to_owned(), None);
     }
-    let control = match sled_db::open(folder, &tuning, Control::over)? {
+    let distrust = distrust(last_run, options);
+    let opened = match sled_db::open(folder, &tuning, Control::over) {
+        // It would be made anew anyway: what cannot be asked keeps nobody from that.
+        Err(StoreError::Io { why, .. }) if distrust.is_some() => Err(why),
+        opened => opened?,
+    };
+    let control = match opened {
         Ok(control) => control,
         Err(why) => return rebuild(folder, &tuning, why, None),
     };
@@ -173,7 +179,7 @@ fn open_control(
     compare(&recorded, journal)?;
     // What has nothing applied may have lost it.
     let witness = (recorded.seq > 0 || journal.last_seq() == 0).then_some((recorded.seq, recorded.hash));
-    let checked = match distrust(last_run, options) {
+    let checked = match distrust {
         Some(why) => Err(why.to_owned()),
         None => check(&control, recorded, last_run),
     };

@@ -1,11 +1,34 @@
 //! A copy of a database that cannot be written to where it lies: sled writes when it is opened.
 
+use super::lock::Lock;
 use crate::store::StoreError;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Deepest folder in a database.
 const MAX_DEPTH: usize = 4;
+
+/// Where a database is looked at: where it lies, or in a copy.
+pub(crate) enum Looked {
+    There(PathBuf),
+    Copied(Scratch),
+}
+
+impl Looked {
+    pub(crate) fn at(folder: PathBuf, lock: &Lock) -> Result<Self, StoreError> {
+        match lock.is_read_only() && folder.exists() {
+            true => Scratch::of(&folder).map(Self::Copied),
+            false => Ok(Self::There(folder)),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::There(path) => path,
+            Self::Copied(scratch) => scratch.path(),
+        }
+    }
+}
 
 /// Removed when dropped.
 pub(crate) struct Scratch(PathBuf);

@@ -11,14 +11,14 @@ use super::journal::frame::{Entry, Hash};
 use super::journal::scan::damaged;
 use super::lock::Lock;
 use super::notes::Notes;
-use super::scratch::Scratch;
+use super::scratch::Looked;
 use super::shared::Health;
 use super::{audit_index, format, guarded, sled_db, usage};
 use crate::store::{StoreError, Table};
 use chain::Walk;
 use serde_json::value::to_raw_value;
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Most findings that are listed.
 const MAX_FINDINGS: usize = 1_000;
@@ -194,28 +194,6 @@ pub fn verify_against(folder: &Path, anchor: Option<Anchor>) -> Result<VerifyRep
     drop(control);
     verify_usage(folder, history_place.path(), &mut report)?;
     Ok(report)
-}
-
-/// Where a database is looked at: where it lies, or in a copy.
-enum Looked {
-    There(PathBuf),
-    Copied(Scratch),
-}
-
-impl Looked {
-    fn at(folder: PathBuf, lock: &Lock) -> Result<Self, StoreError> {
-        match lock.is_read_only() && folder.exists() {
-            true => Scratch::of(&folder).map(Self::Copied),
-            false => Ok(Self::There(folder)),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::There(path) => path,
-            Self::Copied(scratch) => scratch.path(),
-        }
-    }
 }
 
 /// Without a control state to compare with: the journal and the counters alone.
