@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use quotagate::domain::account::MainFacts;
 use quotagate::domain::ids::AccountId;
-use quotagate::engine::{Amounts, Costs, Engine, Handle, Options, Request, Reserve, ResetWhat};
+use quotagate::engine::{Amounts, Costs, Engine, Handle, Options, Request, Reserve, ResetWhat, STORED_PARTS};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -290,5 +290,25 @@ fn pieces_of_usage_that_was_lost_never_come_back_with_later_usage() {
 
         let handles = [old, new].concat();
         assert_eq!(readings(&restored(&stored), &handles, NOW), readings(&live, &handles, NOW));
+    }
+}
+
+#[test]
+fn marking_every_part_hands_out_all_that_the_store_has() {
+    for count in [1, 200] {
+        let engine = engine();
+        engine.put_main(&AccountId::parse("idle").unwrap(), MainFacts::created(NOW)).unwrap();
+        let handles = hold(&engine, count);
+        let mut stored = Stored::new();
+        store(&engine, &mut stored);
+        let now = if count == 200 { half_forgotten(&engine, &handles) } else { NOW };
+        store(&engine, &mut stored);
+
+        let marked: usize = (0..STORED_PARTS).map(|part| engine.mark_part(part)).sum();
+        let mut anew = Stored::new();
+        store(&engine, &mut anew);
+
+        assert_eq!((marked, &anew), (1, &stored));
+        assert_eq!(readings(&restored(&anew), &handles, now), readings(&engine, &handles, now));
     }
 }

@@ -267,3 +267,20 @@ fn a_counter_that_is_too_large_refuses_the_batch() {
         assert_eq!(seen, 0);
     });
 }
+
+#[test]
+fn a_renewal_leaves_what_was_written_since_it_began() {
+    with_counters(|store| {
+        store.put_batch(&[(vec![1], vec![1]), (vec![2], vec![2])]).unwrap();
+        store.begin_renewal().unwrap();
+        store
+            .put_groups(vec![vec![(vec![2], Some(vec![3])), (vec![4], Some(vec![4]))], vec![(vec![4], None)]])
+            .unwrap();
+        store.finish_renewal().unwrap();
+        store.put_batch(&[(vec![5], vec![5])]).unwrap();
+
+        let mut seen = Vec::new();
+        store.for_each(&mut |key, value| seen.push((key.to_vec(), value.to_vec()))).unwrap();
+        assert_eq!(seen, [(vec![2], vec![3]), (vec![5], vec![5])]);
+    });
+}

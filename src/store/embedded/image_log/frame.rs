@@ -22,8 +22,8 @@ pub(crate) const LOG_HEADER: usize = 96;
 pub(crate) const FRAME_HEADER: usize = 28;
 const ENTRY_HEADER: usize = 8;
 const REMOVAL: u32 = u32::MAX;
-/// A frame is closed at the end of the group with which it reaches this.
-const FRAME_FULL_BYTES: usize = 4 * 1024 * 1024;
+/// A frame is closed at the end of the group with which it reaches this: one bad byte costs no more.
+const FRAME_FULL_BYTES: usize = 64 * 1024;
 /// Longest body of a frame: one group is never split.
 pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024 * 1024;
 
