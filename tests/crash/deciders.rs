@@ -39,6 +39,7 @@ struct Used {
     open: i64,
 }
 
+#[derive(Clone)]
 pub struct Decider {
     account: String,
     habit: Habit,
