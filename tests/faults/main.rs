@@ -8,11 +8,16 @@ mod changers;
 #[expect(dead_code, reason = "the crowd is for kills")]
 mod deciders;
 mod disk;
+mod errors;
 mod load;
 mod power;
 mod recording;
+mod rot;
 #[path = "../crash/server.rs"]
 #[expect(dead_code, reason = "failpoints are for kills")]
 mod server;
 mod shim;
 mod tally;
+#[path = "../crash/views.rs"]
+#[expect(dead_code, reason = "they are compared one by one here")]
+mod views;

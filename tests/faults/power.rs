@@ -29,10 +29,36 @@ struct Recording {
     load: Load,
     /// The log of all changes at the end.
     audit: BTreeMap<u64, Value>,
-    /// Where the work began and ended in the log.
-    work: (u64, u64),
-    /// One moment, on both clocks.
-    moment: (Instant, SystemTime),
+    /// Where the work began in the log.
+    began: u64,
+    /// When everyone was done.
+    done: Instant,
+    moment: Moment,
+}
+
+/// One moment, on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment(Instant, SystemTime);
+
+impl Moment {
+    pub fn now() -> Self {
+        Self(Instant::now(), SystemTime::now())
+    }
+
+    pub fn instant(self, at: SystemTime) -> Instant {
+        self.0 + at.duration_since(self.1).unwrap_or_default()
+    }
+
+    /// What is promised where the power goes after the last of these events, and how old usage may be that is lost.
+    pub fn cut(self, events: &[Event]) -> (Cut, Duration) {
+        let last = events.last().expect("there is an event");
+        let at = self.instant(last.at);
+        // A disk or a machine that stands still for a while holds up what is written as well.
+        let near = events.iter().map(|event| self.instant(event.at));
+        let times: Vec<Instant> = near.filter(|time| at.duration_since(*time) < 3 * SYNC_EVERY).collect();
+        let pause = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+        (Cut { log_bytes: last.end, at }, SYNC_EVERY + LEEWAY + 2 * pause + slowest_sync(events))
+    }
 }
 
 fn size(log: &Path) -> u64 {
@@ -51,40 +77,25 @@ impl Recording {
         let folder = tempfile::tempdir().unwrap();
         let shim = Shim::new(folder.path())?;
         let log = folder.path().canonicalize().unwrap().join("events");
-        let moment = (Instant::now(), SystemTime::now());
+        let moment = Moment::now();
         let mut server = start(folder.path(), &shim, Some(&log));
         let mut load = Load::new();
-        let from = size(&log);
+        let began = size(&log);
         let (watched, ()) = load.work(&server, WORK, Some(&log), |_, _| ());
         assert_eq!(watched.unanswered, None);
         let audit = crate::changers::There::of(&server.client()).audit;
-        let to = size(&log);
+        let done = Instant::now();
         assert!(server.stop(), "{}", server.log());
         let events = recording::read(&log);
         let mut disk = Disk::empty();
         events.iter().for_each(|event| disk.take(event));
         disk.assert_is(&folder.path().join("data"));
-        Some(Self { folder, events, load, audit, work: (from, to), moment })
-    }
-
-    fn instant(&self, at: SystemTime) -> Instant {
-        self.moment.0 + at.duration_since(self.moment.1).unwrap_or_default()
-    }
-
-    /// What is promised at the event, and how old usage may be that is lost.
-    fn cut(&self, number: usize) -> (Cut, Duration) {
-        let event = &self.events[number];
-        let at = self.instant(event.at);
-        // A disk or a machine that stands still for a while holds up what is written as well.
-        let near = self.events[..=number].iter().map(|event| self.instant(event.at));
-        let times: Vec<Instant> = near.filter(|time| at.duration_since(*time) < 3 * SYNC_EVERY).collect();
-        let pause = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
-        (Cut { log_bytes: event.end, at }, SYNC_EVERY + LEEWAY + 2 * pause + slowest_sync(&self.events[..=number]))
+        Some(Self { folder, events, load, audit, began, done, moment })
     }
 
     /// A cut at each of these events, in each of the ways.
     fn play(&self, random: &mut SmallRng, rounds: usize, tally: &mut Tally) {
-        let first = self.events.iter().position(|event| event.end > self.work.0).unwrap();
+        let first = self.events.iter().position(|event| event.end > self.began).unwrap();
         let mut cuts: Vec<usize> =
             (0..rounds.div_ceil(ALL.len())).map(|_| random.random_range(first..self.events.len())).collect();
         // The last is after a stop in order.
@@ -103,10 +114,10 @@ impl Recording {
     }
 
     fn start_again(&self, disk: &Disk, event: usize, how: (Keeps, bool), random: &mut SmallRng, tally: &mut Tally) {
-        let (mut cut, mut allowed) = self.cut(event);
+        let (mut cut, mut allowed) = self.moment.cut(&self.events[..=event]);
         if event + 1 == self.events.len() {
             // Nothing of what was answered before a stop in order is lost.
-            (cut.at, allowed) = (Instant::now(), Duration::ZERO);
+            (cut.at, allowed) = (self.done, Duration::ZERO);
         }
         let folder = tempfile::tempdir().unwrap();
         std::fs::copy(self.folder.path().join("key"), folder.path().join("key")).unwrap();

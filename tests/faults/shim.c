@@ -45,7 +45,9 @@ struct rule {
     uint32_t calls, error;
     /* So many calls pass before the first fails; the writing of half precedes the failure. */
     uint32_t pass, halves;
-    char inside[48];
+    /* Counted here: the calls that matched, and those that failed. */
+    uint32_t seen, failed;
+    char inside[40];
 };
 
 struct rules {
@@ -55,8 +57,7 @@ struct rules {
 static char folder[LONGEST];
 static size_t folder_length;
 static int log_file = -1;
-static const volatile struct rules *rules;
-static uint32_t seen[RULES], failed[RULES];
+static volatile struct rules *rules;
 static uint64_t position;
 static const char *boot_id;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -73,8 +74,8 @@ __attribute__((constructor)) static void begin(void) {
         if (log_file < 0) abort();
     }
     if ((name = getenv("FAULTS_RULES")) && folder_length) {
-        int file = syscall(SYS_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC, 0);
-        void *page = file < 0 ? MAP_FAILED : mmap(0, sizeof(struct rules), PROT_READ, MAP_SHARED, file, 0);
+        int file = syscall(SYS_openat, AT_FDCWD, name, O_RDWR | O_CLOEXEC, 0);
+        void *page = file < 0 ? MAP_FAILED : mmap(0, sizeof(struct rules), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
         if (page == MAP_FAILED) abort();
         rules = page;
         close(file);
@@ -134,16 +135,13 @@ static void note(uint32_t kind, const char *first, const char *second, uint64_t 
 /* The error that the call is to fail with, or 0; `half` says that half of it is to be done. */
 static int fails(uint32_t call, const char *path, int *half) {
     for (int n = 0; rules && n < RULES; n++) {
-        const volatile struct rule *rule = &rules->rule[n];
-        if (!(rule->calls & call)) {
-            if (!rule->calls) seen[n] = failed[n] = 0;
-            continue;
-        }
+        volatile struct rule *rule = &rules->rule[n];
+        if (!(rule->calls & call)) continue;
         char part[sizeof rule->inside];
         for (size_t i = 0; i < sizeof part; i++) part[i] = rule->inside[i];
         part[sizeof part - 1] = 0;
-        if (!strstr(path, part) || seen[n]++ < rule->pass) continue;
-        if (half && rule->halves && failed[n]++ % 2 == 0) {
+        if (!strstr(path, part) || rule->seen++ < rule->pass) continue;
+        if (rule->failed++ % 2 == 0 && half && rule->halves) {
             *half = 1;
             return 0;
         }

@@ -29,7 +29,10 @@ static LIBRARY: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
 
 const RULES: usize = 8;
 const RULE_BYTES: usize = 64;
-const INSIDE_BYTES: usize = 48;
+const INSIDE_BYTES: usize = 40;
+/// Where in a rule its failures are counted, and the path begins.
+const FAILED_AT: usize = 20;
+const INSIDE_AT: usize = 24;
 
 /// Calls that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +76,7 @@ impl Shim {
     pub fn new(folder: &Path) -> Option<Self> {
         let library = LIBRARY.clone()?;
         let folder = folder.canonicalize().unwrap();
-        let rules = File::options().write(true).create(true).truncate(true).open(folder.join("rules")).unwrap();
+        let rules = File::options().read(true).write(true).create(true).truncate(true).open(folder.join("rules")).unwrap();
         rules.set_len((RULES * RULE_BYTES) as u64).unwrap();
         std::fs::write(folder.join("boot_id"), "00000000-0000-4000-8000-000000000001\n").unwrap();
         Some(Self { folder, rules, library })
@@ -110,9 +113,17 @@ impl Shim {
                 place.copy_from_slice(&word.to_ne_bytes());
             }
             assert!(rule.inside.len() < INSIDE_BYTES);
-            place[16..16 + rule.inside.len()].copy_from_slice(rule.inside.as_bytes());
+            place[INSIDE_AT..INSIDE_AT + rule.inside.len()].copy_from_slice(rule.inside.as_bytes());
         }
         self.rules.write_all_at(&page, 0).unwrap();
+    }
+
+    /// How many calls have failed since the rules were made.
+    pub fn failures(&self) -> u32 {
+        let mut page = [0u8; RULES * RULE_BYTES];
+        self.rules.read_exact_at(&mut page, 0).unwrap();
+        let count = |rule: &[u8]| u32::from_ne_bytes(rule[FAILED_AT..FAILED_AT + 4].try_into().unwrap());
+        page.chunks(RULE_BYTES).map(count).sum()
     }
 
     pub fn heal(&self) {
