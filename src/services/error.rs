@@ -107,7 +107,11 @@ impl Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Self::Internal(error.into())
+        match error {
+            // The disk's doing and known as such: the readiness says it, and it is no defect of the server.
+            StoreError::Unreadable(why) => Self::ReadOnly { why: why.to_string() },
+            error => Self::Internal(error.into()),
+        }
     }
 }
 

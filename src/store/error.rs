@@ -39,6 +39,9 @@ pub enum StoreError {
     TooLarge { bytes: usize, most: usize },
     #[error("{doing}: {why}")]
     Io { doing: String, why: String },
+    /// The state that is read from is not to be trusted any more.
+    #[error("nothing can be read for now: {0}")]
+    Unreadable(ReadOnly),
     #[error("the store is closed")]
     Closed,
 }

@@ -25,10 +25,19 @@ pub enum Duty {
 #[derive(Debug, Clone)]
 enum Sees {
     /// This is in the lists under this path.
-    Is { path: String, etag: String, body: Value },
-    Gone { path: String },
+    Is {
+        path: String,
+        etag: String,
+        body: Value,
+    },
+    Gone {
+        path: String,
+    },
     /// What is at the path has this word in it.
-    Shows { path: String, word: String },
+    Shows {
+        path: String,
+        word: String,
+    },
 }
 
 #[derive(Debug, Clone)]

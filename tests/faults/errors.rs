@@ -60,7 +60,7 @@ const fn halves(inside: &'static str) -> Rule {
 const SYNCS: &[On] = &[On::Sync, On::SyncRange];
 const OPENS: &[On] = &[On::Open];
 const WRITES: &[On] = &[On::Write];
-const TAKES_ROOM: &[On] = &[On::Write, On::Open, On::Length, On::Rename];
+const TAKES_ROOM: &[On] = &[On::Write, On::Create, On::Rename];
 
 const SCENARIOS: [Scenario; 15] = [
     Scenario { name: "counters: write EIO", rules: &[rule(WRITES, "counters", EIO)], then: Then::GoesOn },
@@ -73,8 +73,16 @@ const SCENARIOS: [Scenario; 15] = [
     Scenario { name: "control: write EIO", rules: &[rule(WRITES, "control/", EIO)], then: Then::AsItSays },
     Scenario { name: "everything: ENOSPC", rules: &[rule(TAKES_ROOM, "", ENOSPC)], then: Then::AsItSays },
     Scenario { name: "everything: EIO", rules: &[rule(WRITES, "", EIO), rule(SYNCS, "", EIO)], then: Then::AsItSays },
-    Scenario { name: "counters: open EIO, write EIO", rules: &[rule(OPENS, "counters", EIO), rule(WRITES, "counters", EIO)], then: Then::GoesOn },
-    Scenario { name: "counters: open EMFILE, write EIO", rules: &[rule(OPENS, "counters", EMFILE), rule(WRITES, "counters", EIO)], then: Then::GoesOn },
+    Scenario {
+        name: "counters: open EIO, write EIO",
+        rules: &[rule(OPENS, "counters", EIO), rule(WRITES, "counters", EIO)],
+        then: Then::GoesOn,
+    },
+    Scenario {
+        name: "counters: open EMFILE, write EIO",
+        rules: &[rule(OPENS, "counters", EMFILE), rule(WRITES, "counters", EIO)],
+        then: Then::GoesOn,
+    },
     Scenario { name: "control: sync EIO", rules: &[rule(SYNCS, "control/", EIO)], then: Then::AsItSays },
     Scenario { name: "control: write ENOSPC in halves", rules: &[halves("control/")], then: Then::AsItSays },
     Scenario { name: "counters: rename EIO", rules: &[rule(&[On::Rename], "counters", EIO)], then: Then::GoesOn },
@@ -134,7 +142,7 @@ fn check_meanwhile(scenario: &Scenario, watched: &Watched, seen: &Seen, client: 
 /// What is lost of usage, and what may be.
 fn end(
     server: &mut Server,
-    (load, watched): (&Load, &Watched),
+    (load, watched, may_fail): (&Load, &Watched, bool),
     (shim, how): (&Shim, End),
     (folder, log, moment): (&Path, &Path, Moment),
     random: &mut SmallRng,
@@ -142,7 +150,10 @@ fn end(
     let mut cut = Cut { log_bytes: u64::MAX, at: Instant::now() };
     let mut allowed = Duration::ZERO;
     match how {
-        End::Stopped => assert!(server.stop(), "the stop in order: {}", server.log()),
+        End::Stopped => {
+            let in_order = server.stop();
+            assert!(in_order || may_fail, "the stop in order: {}", server.log());
+        }
         End::Killed => {
             server.kill();
             allowed = cut.at - watched.promised().expect("someone looked");
@@ -184,7 +195,9 @@ fn play(scenario: &Scenario, how: End, lasts: Duration, random: &mut SmallRng, t
     for code in load.refused().keys() {
         assert!(!["none", "internal"].contains(&code.as_str()), "a refusal says why: {:?}", load.refused());
     }
-    let ended = end(&mut server, (&load, &watched), (&shim, how), (folder.path(), &log, moment), random);
+    // What sled or the journal lost of its own is said once more at the stop; the next start has it from the journal.
+    let may_fail = scenario.then != Then::GoesOn;
+    let ended = end(&mut server, (&load, &watched, may_fail), (&shim, how), (folder.path(), &log, moment), random);
     let (behind, allowed) = ended;
     tally.behind.push(behind);
     assert!(behind <= allowed, "usage of {behind:?} is lost, {allowed:?} may be; {}", server.said());

@@ -16,16 +16,33 @@ pub struct Event {
 #[derive(Debug, Clone)]
 pub enum What {
     Create(String),
-    Write { file: String, at: u64, bytes: Vec<u8> },
-    Length { file: String, bytes: u64 },
-    Rename { from: String, to: String },
+    Write {
+        file: String,
+        at: u64,
+        bytes: Vec<u8>,
+    },
+    Length {
+        file: String,
+        bytes: u64,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
     Unlink(String),
     MakeFolder(String),
     RemoveFolder(String),
     /// Of a file or a folder; it is known by where it begins in the log.
-    SyncBegun { path: String, begun: u64 },
-    Synced { begun: u64 },
-    SyncFailed { begun: u64 },
+    SyncBegun {
+        path: String,
+        begun: u64,
+    },
+    Synced {
+        begun: u64,
+    },
+    SyncFailed {
+        begun: u64,
+    },
 }
 
 /// Reads a whole log; what the library did not understand fails.

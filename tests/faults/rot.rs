@@ -16,8 +16,7 @@ use std::time::Duration;
 const WORK: Duration = Duration::from_millis(1_200);
 const BLOCK: usize = 512;
 /// One of these in what a start that refuses says tells what to do.
-const REMEDIES: [&str; 9] =
-    ["restore", "verify", "remove", "delete", "move ", "put ", "bring ", "use version", "set "];
+const REMEDIES: [&str; 9] = ["restore", "verify", "remove", "delete", "move ", "put ", "bring ", "use version", "set "];
 /// One of these in what a start says tells that something is not as it was.
 const TOLD: [&str; 9] =
     ["lost", "damaged", "starts from zero", "torn", "broken", "missing", "not be read", "dropped", "gone"];

@@ -31,7 +31,7 @@
 
 enum kind { CREATE = 1, WRITE, LENGTH, RENAME, UNLINK, MKDIR, RMDIR, SYNC_BEGUN, SYNCED, SYNC_FAILED, UNKNOWN };
 
-enum call { ON_WRITE = 1, ON_SYNC = 2, ON_OPEN = 4, ON_RENAME = 8, ON_RANGE = 16, ON_LENGTH = 32, ON_UNLINK = 64 };
+enum call { ON_WRITE = 1, ON_SYNC = 2, ON_OPEN = 4, ON_RENAME = 8, ON_RANGE = 16, ON_LENGTH = 32, ON_CREATE = 64 };
 
 /* INVARIANT: as `Event` in recording.rs reads it. */
 struct head {
@@ -158,10 +158,10 @@ static int opened(int at, const char *path, int flags, mode_t mode) {
     const char *name = of_path(at, path, buffer);
     if (!name) return syscall(SYS_openat, at, path, flags, mode);
     pthread_mutex_lock(&lock);
-    int error = fails(ON_OPEN, name, NULL);
-    if (error) return REFUSED(error);
     struct stat before;
     int was_there = syscall(SYS_newfstatat, at, path, &before, 0) == 0;
+    int error = fails((flags & O_CREAT) && !was_there ? ON_OPEN | ON_CREATE : ON_OPEN, name, NULL);
+    if (error) return REFUSED(error);
     if ((flags & O_TMPFILE) == O_TMPFILE) note(UNKNOWN, name, "O_TMPFILE", 0, 0, "", 0);
     int file = syscall(SYS_openat, at, path, flags, mode);
     int kept = errno;
@@ -290,8 +290,6 @@ static int unlinked(int at, const char *path, int flags) {
     const char *name = of_path(at, path, buffer);
     if (!name) return syscall(SYS_unlinkat, at, path, flags);
     pthread_mutex_lock(&lock);
-    int error = fails(ON_UNLINK, name, NULL);
-    if (error) return REFUSED(error);
     int done = syscall(SYS_unlinkat, at, path, flags), kept = errno;
     if (!done) note(flags & AT_REMOVEDIR ? RMDIR : UNLINK, name, "", 0, 0, "", 0);
     pthread_mutex_unlock(&lock);
@@ -307,6 +305,8 @@ int mkdirat(int at, const char *path, mode_t mode) {
     const char *name = of_path(at, path, buffer);
     if (!name) return syscall(SYS_mkdirat, at, path, mode);
     pthread_mutex_lock(&lock);
+    int error = fails(ON_CREATE, name, NULL);
+    if (error) return REFUSED(error);
     int done = syscall(SYS_mkdirat, at, path, mode), kept = errno;
     if (!done) note(MKDIR, name, "", 0, 0, "", 0);
     pthread_mutex_unlock(&lock);

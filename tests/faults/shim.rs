@@ -43,7 +43,8 @@ pub enum On {
     Rename = 8,
     SyncRange = 16,
     Length = 32,
-    Unlink = 64,
+    /// Opens that make a file, and new folders.
+    Create = 64,
 }
 
 /// What fails, until it is taken back.
@@ -76,7 +77,8 @@ impl Shim {
     pub fn new(folder: &Path) -> Option<Self> {
         let library = LIBRARY.clone()?;
         let folder = folder.canonicalize().unwrap();
-        let rules = File::options().read(true).write(true).create(true).truncate(true).open(folder.join("rules")).unwrap();
+        let rules =
+            File::options().read(true).write(true).create(true).truncate(true).open(folder.join("rules")).unwrap();
         rules.set_len((RULES * RULE_BYTES) as u64).unwrap();
         std::fs::write(folder.join("boot_id"), "00000000-0000-4000-8000-000000000001\n").unwrap();
         Some(Self { folder, rules, library })

@@ -195,6 +195,14 @@ impl EmbeddedStore {
         }
     }
 
+    /// After its first failed write sled reads no more either, which is then said as what it is.
+    fn reading<T>(&self, area: &'static str, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        guarded(area, work).map_err(|error| match self.shared.read_only() {
+            Some(why @ ReadOnly::ControlFailed(_)) => StoreError::Unreadable(why),
+            _ => error,
+        })
+    }
+
     fn has_failed(&self) -> bool {
         matches!(self.shared.read_only(), Some(ReadOnly::JournalFailed(_) | ReadOnly::ControlFailed(_)))
     }
@@ -225,7 +233,7 @@ impl Drop for EmbeddedStore {
 
 impl AdminStore for EmbeddedStore {
     fn get(&self, table: Table, key: &Key) -> Result<Option<Versioned>, StoreError> {
-        guarded("the control state", || self.control.get(table, key.as_bytes()))
+        self.reading("the control state", || self.control.get(table, key.as_bytes()))
     }
 
     fn scan(
@@ -235,13 +243,13 @@ impl AdminStore for EmbeddedStore {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Versioned)>, StoreError> {
-        guarded("the control state", || {
+        self.reading("the control state", || {
             self.control.scan(table, prefix.as_bytes(), after.map(Key::as_bytes), limit.min(MAX_SCAN))
         })
     }
 
     fn recall(&self, idempotency_key: &[u8], at_ms: i64) -> Result<Option<StoredAnswer>, StoreError> {
-        let found = guarded("the control state", || self.control.answer(idempotency_key))?;
+        let found = self.reading("the control state", || self.control.answer(idempotency_key))?;
         Ok(found.filter(|(_, kept)| kept.expires_at_ms > at_ms).map(|(seq, kept)| StoredAnswer {
             fingerprint: kept.fingerprint,
             response: kept.response,
@@ -256,7 +264,7 @@ impl AdminStore for EmbeddedStore {
 
     fn audit(&self, filter: &AuditFilter, after: Option<AuditCursor>, limit: usize) -> Result<AuditPage, StoreError> {
         let journal = self.folder.join("journal");
-        guarded("the audit index", || audit_index::search(&self.control.audit, &journal, filter, after, limit))
+        self.reading("the audit index", || audit_index::search(&self.control.audit, &journal, filter, after, limit))
     }
 }
 
