@@ -61,6 +61,8 @@ use std::sync::Arc;
 
 /// Open and remembered reservations of one main account, its sub-accounts' included.
 pub const MAX_RESERVATIONS_PER_ACCOUNT: usize = 1 << 18;
+/// Parts in which everything can be handed out again, see [`Engine::mark_part`].
+pub const STORED_PARTS: usize = shards::SHARDS;
 /// Counters of one main account, its sub-accounts' caps included.
 pub const MAX_COUNTERS_PER_ACCOUNT: usize = 1 << 16;
 
@@ -340,6 +342,13 @@ impl Engine {
         for (account, group) in groups {
             self.shards.with_main(account.as_str(), |record| stored::put_back(record, group));
         }
+    }
+
+    /// Marks what there is to store of one of [`STORED_PARTS`] as changed, all of it. Returns how many records that is.
+    pub fn mark_part(&self, part: usize) -> usize {
+        let mut marked = 0;
+        self.shards.with_shard(part, |record| marked += usize::from(stored::mark_all(record)));
+        marked
     }
 
     /// Records that changed and were not handed out yet.

@@ -10,6 +10,8 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(super) const SHARDS: usize = 256;
+/// Records that are handed to the store under one lock: whoever decides meanwhile waits for no more.
+const AT_ONCE: usize = 128;
 
 pub(super) struct Shards {
     shards: Box<[Shard]>,
@@ -266,22 +268,42 @@ impl Shards {
         }
     }
 
-    /// Hands every record that changed since the last call to `take`, a shard's worth under one lock at a time.
+    /// Hands every record that changed since the last call to `take`, [`AT_ONCE`] of a shard under one lock at most.
     pub fn drain_dirty(&self, mut take: impl FnMut(&mut Record)) -> usize {
         let mut drained = 0;
         for shard in &self.shards {
-            let mut state = shard.0.lock();
-            let ShardState { table, dirty, .. } = &mut *state;
-            for id in dirty.drain(..) {
-                let hash = self.hash(id.as_str());
-                if let Some(Entry::Main(record)) = table.find_mut(hash, |entry| entry.id() == id.as_str()) {
-                    record.hand_over();
-                    drained += 1;
-                    take(record);
+            // What changes meanwhile is for the next call; what waits here stays queued, and is not queued again.
+            let mut waiting = std::mem::take(&mut shard.0.lock().dirty);
+            for ids in waiting.chunks(AT_ONCE) {
+                let mut state = shard.0.lock();
+                for id in ids {
+                    let hash = self.hash(id.as_str());
+                    if let Some(Entry::Main(record)) = state.table.find_mut(hash, |entry| entry.id() == id.as_str()) {
+                        record.hand_over();
+                        drained += 1;
+                        take(record);
+                    }
                 }
+            }
+            waiting.clear();
+            let mut state = shard.0.lock();
+            if state.dirty.capacity() == 0 {
+                state.dirty = waiting;
             }
         }
         drained
+    }
+
+    /// Acts on every record of a shard, which goes to the store if it is touched.
+    pub fn with_shard(&self, shard: usize, mut act: impl FnMut(&mut Record)) {
+        let mut state = self.shards[shard % SHARDS].0.lock();
+        let ShardState { table, dirty, .. } = &mut *state;
+        for entry in table.iter_mut() {
+            if let Entry::Main(record) = entry {
+                act(record);
+                queue_if_dirty(record, dirty);
+            }
+        }
     }
 
     /// How many records wait to be handed to the store.

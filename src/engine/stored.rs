@@ -131,6 +131,19 @@ pub(super) fn put_back(record: &mut Record, group: &Group) {
     }
 }
 
+/// Everything of the record is to be written again. False: there never was anything to write.
+pub(super) fn mark_all(record: &mut Record) -> bool {
+    // INVARIANT: what was ever handed to the store has seen a time or a reset.
+    if record.seen == i64::MIN && record.last_reset() == 0 && !record.is_dirty() && !record.has_stored_parts() {
+        return false;
+    }
+    record.touch();
+    if let Some(reservations) = &mut record.reservations {
+        reservations.touch_all();
+    }
+    true
+}
+
 /// Notes that the store may have this part, so that the next [`encode`] writes it again or removes it.
 pub(super) fn note_part(parts: &mut Option<Box<Parts>>, key: &[u8]) {
     match part_of(key) {

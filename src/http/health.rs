@@ -68,9 +68,11 @@ impl Readiness {
         if let Some(why) = watched.following.trouble() {
             reasons.push(format!("the engine no longer follows the store, restart: {why}"));
         }
-        if lag > MAX_FLUSH_LAG {
-            let why = watched.flusher.trouble().unwrap_or_else(|| "the disk does not keep up".to_owned());
+        // ORDER: trouble first. It is there with the first failure, long before the lag says so.
+        if let Some(why) = watched.flusher.trouble() {
             reasons.push(format!("usage was last written {} ms ago: {why}", lag.as_millis()));
+        } else if lag > MAX_FLUSH_LAG {
+            reasons.push(format!("usage was last written {} ms ago: the disk does not keep up", lag.as_millis()));
         }
         if state.traffic.is_draining() {
             reasons.push("the server is stopping".to_owned());

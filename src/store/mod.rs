@@ -75,6 +75,38 @@ pub trait CounterStore: Send + Sync {
 
     /// Visits every record in key order; returns how many failed their checksum and were passed over.
     fn for_each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<u64, StoreError>;
+
+    /// Whether its owner should write every record anew, between [`Self::begin_renewal`] and
+    /// [`Self::finish_renewal`]; other writes go on meanwhile.
+    fn renewal(&self) -> Renewal {
+        Renewal::NotNow
+    }
+
+    /// What is written from now on counts towards the renewal. One that is under way begins anew.
+    fn begin_renewal(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Every record was written since the renewal began: what is older goes.
+    fn finish_renewal(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Bytes that it takes on the disk.
+    fn bytes(&self) -> u64 {
+        0
+    }
+}
+
+/// Whether all records should be written anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// Everything is there, and takes no more room than it should.
+    NotNow,
+    /// They would take less room then, or damage that was found would be healed.
+    Worth,
+    /// What was written may be gone: nothing is written until a renewal begins.
+    Needed,
 }
 
 /// What accounts used in the past: opaque bytes by key in a table of its own, disposable, written behind.
@@ -97,6 +129,9 @@ pub trait HistoryStore: Send + Sync {
 
     /// Hands what was written to the operating system.
     fn flush_history(&self) -> Result<(), StoreError>;
+
+    /// Makes everything written before outlive a power cut.
+    fn sync_history(&self) -> Result<(), StoreError>;
 }
 
 /// A key and its value.

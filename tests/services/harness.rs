@@ -210,9 +210,10 @@ impl Plane {
         page.entries.into_iter().map(|entry| format!("{} {}\n", entry.audit.action, entry.audit.detail)).collect()
     }
 
-    /// Bytes of the folder of counters and history.
+    /// Bytes of the folders of counters and history.
     pub fn counters_on_disk(&self) -> u64 {
-        let mut folders = vec![self.folder.path().join("counters")];
+        let mut folders: Vec<_> = ["counters", "history"].iter().map(|name| self.folder.path().join(name)).collect();
+        folders.retain(|folder| folder.exists());
         let mut bytes = 0;
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {

@@ -6,8 +6,11 @@ mod changes;
 mod clock;
 mod concurrency;
 mod contract;
+mod counters;
 mod damage;
 mod faults;
 #[path = "../support/layers.rs"]
 mod layers;
+#[path = "../support/recorder.rs"]
+mod recorder;
 mod start;

@@ -223,7 +223,7 @@ fn a_control_state_cut_short_or_overwritten_is_rebuilt() {
 fn an_unfinished_snapshot_of_sled_is_removed() {
     let folder = memory_folder();
     filled(folder.path(), 10);
-    for name in ["control", "counters"] {
+    for name in ["control", "history"] {
         std::fs::write(folder.path().join(name).join("snap.0000000000000123.generating"), b"half").unwrap();
     }
 
@@ -257,22 +257,22 @@ fn after_a_power_cut_the_state_is_rebuilt_and_after_a_kill_it_is_kept() {
 }
 
 #[test]
-fn broken_counters_are_moved_aside_and_policy_survives() {
+fn a_broken_history_is_moved_aside_and_everything_else_survives() {
     let folder = memory_folder();
     let (store, _) = open(folder.path());
     store.must(put("a0", json!({"n": 0})));
     store.put_batch(&[(b"c".to_vec(), b"9".to_vec())]).unwrap();
     drop(store);
-    std::fs::write(folder.path().join("counters/conf"), b"broken configuration").unwrap();
+    std::fs::write(folder.path().join("history/conf"), b"broken configuration").unwrap();
 
     let (store, report) = open(folder.path());
 
     let mut seen = 0;
     store.for_each(&mut |_, _| seen += 1).unwrap();
-    assert!(report.counters_lost.is_some());
-    assert_eq!(seen, 0);
+    assert!(report.usage.findings[0].contains("the history of usage was broken"), "{report:?}");
+    assert_eq!((seen, report.counters_lost), (1, None));
     assert_holds(&store, 1);
-    assert!(folder.path().join("counters.broken").exists());
+    assert!(folder.path().join("history.broken").exists());
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn counters_outlive_a_restart() {
 fn a_store_of_a_newer_version_is_refused_by_name() {
     let folder = memory_folder();
     filled(folder.path(), 1);
-    std::fs::write(folder.path().join("FORMAT"), br#"{"format": 2, "needs": "3.1.0"}"#).unwrap();
+    std::fs::write(folder.path().join("FORMAT"), br#"{"format": 99, "needs": "3.1.0"}"#).unwrap();
 
     let error = refused(folder.path());
 

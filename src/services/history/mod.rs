@@ -89,6 +89,13 @@ impl History {
         self.write_parts(0..HISTORY_PARTS, i64::MAX)
     }
 
+    /// Makes what was written outlive a power cut.
+    ///
+    /// Errors: the store cannot be written.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.store.sync_history()
+    }
+
     fn write_parts(&self, parts: impl Iterator<Item = usize>, until: i64) -> Result<(), StoreError> {
         let mut waiting = self.waiting.write();
         for part in parts {

@@ -1,5 +1,6 @@
 //! Two small files: `FORMAT` says which version reads the folder, `RUN` how the last run ended.
 
+use super::image_log::Mark;
 use crate::store::StoreError;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -7,7 +8,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// The format of the folder as a whole, raised when an older version could no longer read it.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Format {
@@ -25,11 +26,15 @@ pub(crate) struct Run {
     pub(crate) clean: bool,
     /// Last journal entry, if clean.
     pub(crate) seq: u64,
+    /// Where the log of counters ended, and if clean what was in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) counters: Option<Mark>,
 }
 
-/// Refuses a newer folder; marks a new one.
+/// Refuses a newer folder; marks a new one, and one of an older format, which an older version must not open again.
 pub(crate) fn check(folder: &Path) -> Result<(), StoreError> {
-    if refuse_newer(folder)? {
+    refuse_newer(folder)?;
+    if read::<Format>(&folder.join("FORMAT"))?.is_some_and(|found| found.format == FORMAT) {
         return Ok(());
     }
     let format = Format { format: FORMAT, needs: "0.1.0".to_owned() };

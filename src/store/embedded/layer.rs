@@ -1,4 +1,4 @@
-//! The seam under the journal: real files, or what a test puts in their place.
+//! The seam under the journal and the counters: real files, or what a test puts in their place.
 
 use super::failpoint;
 use std::fs::{File, OpenOptions};
@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// What the journal asks of a file system. Reading goes past it.
+/// What they ask of a file system. Reading goes past it.
 pub trait FileLayer: Send + Sync {
     /// A new, empty file; an existing one is an error.
     fn create(&self, path: &Path) -> io::Result<Box<dyn JournalFile>>;

@@ -4,7 +4,8 @@
 //! LOCK      held by the process that serves        FORMAT  which version reads the folder
 //! RUN       how the last run ended                 BALLAST room for when the disk is full
 //! journal/  the control plane's truth              control/  its current state, rebuilt from the journal at need
-//! counters/ disposable, written behind              security*.log  logins and refusals, bounded
+//! counters/ a log of images, written behind         history/  what was used in the past, in sled; both disposable
+//! security*.log  logins and refusals, bounded
 //! ```
 //!
 //! Deliberately absent: sled transactions and batches (the committer is the only writer), compaction of the journal
@@ -19,6 +20,7 @@ mod counters;
 mod failpoint;
 mod format;
 mod history;
+mod image_log;
 mod journal;
 mod journal_reader;
 pub mod layer;
@@ -30,9 +32,12 @@ mod room;
 mod security_log;
 mod shared;
 mod sled_db;
+mod usage;
 mod verify;
 
 pub use backup::{BackupReport, restore};
+pub use counters::UsageFound;
+pub use image_log::{Damage, Mark, StoreId, Tally};
 pub use journal_reader::{JournalEntry, JournalReader};
 pub use open::{ControlStart, StartReport};
 pub use security_log::Attempt;
@@ -43,12 +48,13 @@ pub use verify::{
 
 use super::{
     AdminStore, AuditCursor, AuditFilter, AuditPage, Changeset, CommitError, CounterGroup, CounterStore, Key, MAX_SCAN,
-    ReadOnly, StoreError, StoredAnswer, Table, Ticket, Versioned, ticket,
+    ReadOnly, Renewal, StoreError, StoredAnswer, Table, Ticket, Versioned, ticket,
 };
 use committer::{Committer, Job};
 use control::{Applied, Control};
 use counters::Counters;
 use format::Run;
+use history::HistoryDb;
 use journal::entry::Change;
 use layer::{FileLayer, RealFiles};
 use lock::Lock;
@@ -75,10 +81,12 @@ pub struct Options {
     pub ballast_bytes: u64,
     /// sled counts bytes on disk: real memory is higher.
     pub control_cache_bytes: u64,
-    /// The same for the counters.
+    /// The same for the history.
     pub counter_cache_bytes: u64,
-    /// The file system under the journal.
+    /// The file system under the journal and the counters.
     pub layer: Arc<dyn FileLayer>,
+    /// Names the counters of a new folder.
+    pub store_id: StoreId,
     /// Of the running machine: tells a kill from a power cut.
     pub boot_id: String,
 }
@@ -92,6 +100,7 @@ impl Default for Options {
             control_cache_bytes: 256 * 1024 * 1024,
             counter_cache_bytes: 256 * 1024 * 1024,
             layer: Arc::new(RealFiles),
+            store_id: StoreId(uuid::Uuid::new_v4().into_bytes()),
             boot_id: format::boot_id(),
         }
     }
@@ -104,6 +113,7 @@ pub struct EmbeddedStore {
     folder: PathBuf,
     control: Control,
     counters: Counters,
+    history: HistoryDb,
     security_log: SecurityLog,
     shared: Arc<Shared>,
     jobs: RwLock<Option<SyncSender<Job>>>,
@@ -140,7 +150,8 @@ impl EmbeddedStore {
         let store = Self {
             folder: folder.to_owned(),
             control: parts.control,
-            counters: parts.counters,
+            counters: parts.usage.counters,
+            history: parts.usage.history,
             security_log,
             shared,
             jobs: RwLock::new(Some(sender)),
@@ -186,13 +197,15 @@ impl EmbeddedStore {
         let Some(committer) = self.committer.lock().take() else { return Ok(()) };
         let applied = committer.join().ok().flatten();
         guarded("the control state", || sled_db::sync(&self.control.db, &self.folder.join("control")))?;
-        self.counters.sync()?;
-        match applied {
-            Some(applied) if !self.has_failed() => {
-                format::record_run(&self.folder, &Run { boot_id: self.boot_id.clone(), clean: true, seq: applied.seq })
-            }
-            _ => Ok(()),
+        // What is wrong with usage is told, and does not make the rest unclean.
+        let sealed = self.counters.seal();
+        let kept = self.history.sync();
+        if let Some(applied) = applied.filter(|_| !self.has_failed()) {
+            let counters = Some(sealed.as_ref().map_or_else(|_| self.counters.mark(), Mark::clone));
+            let run = Run { boot_id: self.boot_id.clone(), clean: true, seq: applied.seq, counters };
+            format::record_run(&self.folder, &run)?;
         }
+        sealed.and(kept)
     }
 
     /// After its first failed write sled reads no more either, which is then said as what it is.
@@ -274,7 +287,7 @@ impl CounterStore for EmbeddedStore {
     }
 
     fn put_groups(&self, groups: Vec<CounterGroup>) -> Result<(), StoreError> {
-        self.counters.put_groups(groups)
+        self.counters.put_groups(&groups)
     }
 
     fn remove(&self, keys: &[Vec<u8>]) -> Result<(), StoreError> {
@@ -287,6 +300,22 @@ impl CounterStore for EmbeddedStore {
 
     fn for_each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<u64, StoreError> {
         self.counters.for_each(visit)
+    }
+
+    fn renewal(&self) -> Renewal {
+        self.counters.renewal()
+    }
+
+    fn begin_renewal(&self) -> Result<(), StoreError> {
+        self.counters.begin_renewal()
+    }
+
+    fn finish_renewal(&self) -> Result<(), StoreError> {
+        self.counters.finish_renewal()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.counters.bytes()
     }
 }
 

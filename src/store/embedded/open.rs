@@ -1,13 +1,14 @@
 //! Start: take the lock, open what is there, repair what may be repaired, refuse the rest.
 
 use super::control::{Applied, Control};
-use super::counters::Counters;
+use super::counters::UsageFound;
 use super::format::{self, Run};
 use super::journal::entry::Change;
 use super::journal::frame::{Entry, Hash};
 use super::journal::scan::{self, Segment, Then, damaged};
 use super::journal::{Journal, Place};
 use super::lock::Lock;
+use super::usage::{self, Usage};
 use super::{Options, sled_db};
 use crate::store::StoreError;
 use std::path::Path;
@@ -29,6 +30,8 @@ pub struct StartReport {
     pub control: ControlStart,
     /// Why usage starts from zero, where it does.
     pub counters_lost: Option<String>,
+    /// The usage that was found, and what of it is wrong.
+    pub usage: UsageFound,
     pub took: Duration,
 }
 
@@ -44,7 +47,7 @@ pub(crate) struct Parts {
     pub(crate) journal: Journal,
     pub(crate) control: Control,
     pub(crate) applied: Applied,
-    pub(crate) counters: Counters,
+    pub(crate) usage: Usage,
     pub(crate) lock: Lock,
     pub(crate) report: StartReport,
 }
@@ -67,18 +70,20 @@ pub(crate) fn open(folder: &Path, options: &Options) -> Result<Parts, StoreError
     let (control, applied, rebuilt) = open_control(&folder.join("control"), &journal, last_run.as_ref(), options)?;
     let mut applied = applied;
     let entries_replayed = replay(&segments, &control, &mut applied)?;
-    let (counters, counters_lost) = Counters::open(&folder.join("counters"), options.counter_cache_bytes)?;
+    let usage = usage::open(folder, options, last_run.as_ref())?;
     // ORDER: from here on a stop is unclean until it is proved clean.
-    format::record_run(folder, &Run { boot_id: options.boot_id.clone(), clean: false, seq: 0 })?;
+    let counters = Some(usage.counters.mark());
+    format::record_run(folder, &Run { boot_id: options.boot_id.clone(), clean: false, seq: 0, counters })?;
     let report = StartReport {
         seq: journal.last_seq(),
         entries_replayed,
         torn_bytes_cut,
         control: rebuilt.map_or(ControlStart::Kept, ControlStart::Rebuilt),
-        counters_lost,
+        counters_lost: usage.lost.clone(),
+        usage: usage.found.clone(),
         took: begun.elapsed(),
     };
-    Ok(Parts { journal, control, applied, counters, lock, report })
+    Ok(Parts { journal, control, applied, usage, lock, report })
 }
 
 /// Opens and checks the control state; where it cannot be trusted, starts an empty one and says why.

@@ -74,7 +74,12 @@ fn remove_unfinished_snapshots(folder: &Path) -> io::Result<()> {
 
 /// Moves a broken database to `<name>.broken`, in place of an earlier one.
 pub(crate) fn move_aside(folder: &Path) -> Result<(), StoreError> {
-    let aside = folder.with_extension("broken");
+    move_aside_as(folder, "broken")
+}
+
+/// The same under another ending.
+pub(crate) fn move_aside_as(folder: &Path, ending: &str) -> Result<(), StoreError> {
+    let aside = folder.with_extension(ending);
     let moved = || -> io::Result<()> {
         match std::fs::remove_dir_all(&aside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

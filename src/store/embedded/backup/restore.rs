@@ -1,18 +1,19 @@
 //! Filling a new folder from a backup.
 
+use super::super::counters::{Counters, Left};
 use super::super::journal::frame::Reader;
 use super::super::lock::Lock;
-use super::super::{format, journal, layer};
+use super::super::{Options, format, journal, layer};
 use super::BackupReport;
 use super::frames::{COUNTER, JOURNAL, bad, read_through};
 use crate::store::StoreError;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Counters written at a time.
 const BATCH: usize = 1_000;
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Fills a new folder from a backup; opening it rebuilds the state.
 ///
@@ -35,8 +36,8 @@ pub fn restore(file: &Path, folder: &Path, newer: Option<&Path>) -> Result<Backu
         std::fs::remove_dir_all(&target).map_err(StoreError::io("remove an interrupted restore"))?;
     }
     std::fs::create_dir_all(&target).map_err(StoreError::io("make the journal folder"))?;
-    let counters = folder.join("counters");
-    let (counters, _) = super::super::counters::Counters::open(&counters, CACHE_BYTES)?;
+    let left = Left { mark: None, clean: true, fresh: Options::default().store_id };
+    let (counters, _) = Counters::open(&folder.join("counters"), Arc::new(layer::RealFiles), &left)?;
     let mut current: Option<(u64, File)> = None;
     let mut batch = Vec::new();
     read_through(file, &mut |kind, content| match kind {
@@ -122,5 +123,5 @@ fn take_newer(newer: &Path, target: &Path, report: &BackupReport) -> Result<(), 
     }
     format::sync_folder(target).map_err(StoreError::io("write the newer journal"))?;
     // A torn tail of the newer journal is cut here, as a start would.
-    journal::Journal::open(target, std::sync::Arc::new(layer::RealFiles), u64::MAX).map(|_| ())
+    journal::Journal::open(target, Arc::new(layer::RealFiles), u64::MAX).map(|_| ())
 }

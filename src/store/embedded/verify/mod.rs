@@ -5,14 +5,13 @@ mod chain;
 pub use chain::{Anchor, Anchored};
 
 use super::control::{Control, full_key, split_key};
-use super::counters::Counters;
 use super::journal::Place;
 use super::journal::entry::{Change, RecordedWrite};
 use super::journal::frame::{Entry, Hash};
 use super::journal::scan::damaged;
 use super::lock::Lock;
 use super::shared::Health;
-use super::{audit_index, format, guarded, sled_db};
+use super::{audit_index, format, guarded, sled_db, usage};
 use crate::store::{StoreError, Table};
 use chain::Walk;
 use serde_json::value::to_raw_value;
@@ -182,7 +181,7 @@ pub fn verify_against(folder: &Path, anchor: Option<Anchor>) -> Result<VerifyRep
         }
     }
     drop(control);
-    verify_counters(&folder.join("counters"), &mut report)?;
+    verify_usage(folder, &mut report)?;
     Ok(report)
 }
 
@@ -194,7 +193,7 @@ fn finish(folder: &Path, anchor: Option<Anchor>, mut report: VerifyReport) -> Re
     {
         report.find_cut(run.seq);
     }
-    verify_counters(&folder.join("counters"), &mut report)?;
+    verify_usage(folder, &mut report)?;
     Ok(report)
 }
 
@@ -295,18 +294,10 @@ fn shown(full: &[u8]) -> String {
     }
 }
 
-fn verify_counters(folder: &Path, report: &mut VerifyReport) -> Result<(), StoreError> {
-    if !folder.exists() {
-        return Ok(());
-    }
-    let mut counters = 0;
-    match Counters::look(folder, CACHE_BYTES)?.map(|opened| opened.for_each(&mut |_, _| counters += 1)) {
-        Ok(Ok(0)) => {}
-        Ok(Ok(bad)) => report.find(Area::Counters, format!("{bad} records fail their checksum")),
-        Ok(Err(error)) => report.find(Area::Counters, error.to_string()),
-        Err(why) => report.find(Area::Counters, why),
-    }
-    report.counters = counters;
+fn verify_usage(folder: &Path, report: &mut VerifyReport) -> Result<(), StoreError> {
+    let found = usage::look(folder, format::last_run(folder)?.as_ref())?;
+    report.counters = found.records;
+    found.findings.into_iter().for_each(|finding| report.find(Area::Counters, finding));
     Ok(())
 }
 
