@@ -113,7 +113,7 @@ fn harm(shim: &Shim, rules: &[Rule], lasts: Duration) -> Seen {
 fn check_meanwhile(scenario: &Scenario, watched: &Watched, seen: &Seen, client: &Client, said: &str) {
     assert_eq!(watched.unanswered, None, "decisions go on; it said: {said}");
     assert!(watched.slowest < SLOWEST, "a decision took {:?}", watched.slowest);
-    assert!(!said.contains("panicked"), "{said}");
+    assert!(!tally::panicked(said), "{said}");
     let last = watched.looks.last().expect("someone looked");
     if let Some(failed) = seen.failed
         && seen.healed - failed > TOLD_WITHIN + LEEWAY
@@ -172,8 +172,8 @@ fn end(
     let mut server = start(folder, shim, None);
     let client = server.client();
     load.check_changes(&client, cut, None);
-    let behind = load.check_usage(&client, cut);
-    assert!(!server.said().contains("panicked"), "{}", server.said());
+    let behind = load.check_usage(&client, cut, &server.said());
+    assert!(!tally::panicked(&server.said()), "{}", server.said());
     assert!(server.stop(), "{}", server.log());
     verify(folder, "the end");
     (behind, allowed)

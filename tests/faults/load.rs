@@ -122,12 +122,12 @@ impl Load {
         }
     }
 
-    /// How long before the cut the oldest answer was given that is not counted. More than was sent fails, and so does a
-    /// reservation that is half there.
-    pub fn check_usage(&self, client: &Client, cut: Cut) -> Duration {
+    /// How long before the cut the oldest answer was given that is not counted. More than was sent fails, and so does what
+    /// the account never had, such as half a reservation.
+    pub fn check_usage(&self, client: &Client, cut: Cut, said: &str) -> Duration {
         let begun = cut.at.checked_sub(Duration::from_secs(3_600)).unwrap_or(cut.at);
         let losses = self.deciders.iter().map(|decider| {
-            let loss = decider.clone().check(client, begun, cut.at, "after the fault");
+            let loss = decider.clone().check(client, begun, cut.at, &format!("it said at the start: {said}"));
             loss.age.unwrap_or_default()
         });
         losses.max().unwrap_or_default()

@@ -131,11 +131,11 @@ impl Recording {
         let mut server = start(folder.path(), &shim, None);
         let client = server.client();
         self.load.check_changes(&client, cut, Some(&self.audit));
-        let behind = self.load.check_usage(&client, cut);
+        let behind = self.load.check_usage(&client, cut, &server.said());
         tally.behind.push(behind);
         tally.came(&format!("{:?}", how.0));
         assert!(behind <= allowed, "usage of {behind:?} is lost, {allowed:?} may be; it said: {}", server.said());
-        assert!(!server.said().contains("panicked"), "{}", server.said());
+        assert!(!tally::panicked(&server.said()), "{}", server.said());
         assert!(server.stop(), "{}", server.log());
         verify(folder.path(), "after a power cut");
     }

@@ -42,7 +42,6 @@ pub enum On {
     Open = 4,
     Rename = 8,
     SyncRange = 16,
-    Length = 32,
     /// Opens that make a file, and new folders.
     Create = 64,
 }

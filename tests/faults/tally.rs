@@ -14,6 +14,12 @@ pub fn seed() -> u64 {
     std::env::var("FAULT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(17)
 }
 
+/// Whether what a process said tells of a panic. Those of sled on what rot or a power cut left of its files are caught
+/// where it is opened.
+pub fn panicked(said: &str) -> bool {
+    said.lines().any(|line| line.contains("panicked at") && !line.contains("/sled-"))
+}
+
 #[derive(Default)]
 pub struct Tally {
     pub rounds: usize,
