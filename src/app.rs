@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::control_socket::{self, ControlSocket};
 use crate::engine::{Engine, Options};
 use crate::http::front::Front;
+use crate::http::metrics as http_metrics;
 use crate::http::server::{self, Listeners};
 use crate::http::state::{State, Watched};
 use crate::ids::Ids;
@@ -133,9 +134,9 @@ impl App {
         let (port, address) = listen(config.listen)?;
         let recorder = recorder();
         let (store, report) = EmbeddedStore::open(&config.data, embedded::Options::default())?;
+        http_metrics::tell_found(&report.usage);
         let store = Arc::new(store);
         let counters: Arc<dyn CounterStore> = store.clone();
-
         let Built { engine, boot, start_ms, behind } = build(&store, &config)?;
         let clock = Arc::new(make_clock(start_ms));
 

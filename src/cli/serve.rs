@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
+/// Most findings about usage that the greeting has; all of them are in the log.
+const MAX_FINDINGS: usize = 5;
+
 /// Serve decisions and their administration over HTTP
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -150,6 +153,14 @@ fn greet(started: &Started, config: &Config, streams: &mut Streams<'_>) -> Resul
     writeln!(out, "  accounts    {} and {} sub-accounts", report.accounts, report.sub_accounts)?;
     if let Some(why) = &started.store.counters_lost {
         writeln!(out, "  usage       starts from zero: {why}")?;
+    }
+    let findings = &started.store.usage.findings;
+    let told = if started.store.counters_lost.is_some() { 1 } else { 0 };
+    for finding in findings.iter().skip(told).take(MAX_FINDINGS) {
+        writeln!(out, "  usage       {finding}")?;
+    }
+    if findings.len() > told + MAX_FINDINGS {
+        writeln!(out, "  usage       and {} more findings, in the log", findings.len() - told - MAX_FINDINGS)?;
     }
     let usage = report.usage;
     if usage.damaged + usage.dropped > 0 {

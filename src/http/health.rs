@@ -130,6 +130,7 @@ pub(crate) async fn scrape(state: Data<State>, _: NoQuery) -> Result<HttpRespons
     gauge!("quotagate_flush_lag_seconds").set(state.watched.flusher.lag().as_secs_f64());
     gauge!("quotagate_flush_waiting_records").set(state.engine.dirty() as f64);
     gauge!("quotagate_history_dropped").set(state.services.history_dropped() as f64);
+    gauge!("quotagate_history_damaged").set(state.watched.store.history_damaged() as f64);
     gauge!("quotagate_clock_stepped_seconds").set(readiness.clock_stepped_ms as f64 / 1_000.0);
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))

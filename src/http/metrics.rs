@@ -2,6 +2,7 @@
 
 use crate::engine::{DecideError, Decision, Reason};
 use crate::services::raise_requests::Standing;
+use crate::store::embedded::UsageFound;
 use metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
 
 /// Handles are taken once: looking one up costs as much as a decision.
@@ -68,6 +69,12 @@ fn describe_raises() {
     );
     describe_counter!("quotagate_raise_requests_answers_total", "Raise requests that were approved or denied");
     describe_gauge!("quotagate_raise_requests_answer_working_ms", "Working time to the answer, by quantile");
+}
+
+/// What a start has found of usage.
+pub(crate) fn tell_found(usage: &UsageFound) {
+    gauge!("quotagate_usage_findings").set(usage.findings.len() as f64);
+    gauge!("quotagate_usage_missing_records").set(usage.missing as f64);
 }
 
 /// Sets what is known of raise requests.

@@ -34,7 +34,7 @@ mod history;
 mod hooks;
 mod idempotency;
 mod json;
-mod metrics;
+pub(crate) mod metrics;
 pub mod openapi;
 mod operators;
 mod overrides;

@@ -299,3 +299,14 @@ pub fn refused<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
         other => format!("{other:?}"),
     }
 }
+
+/// Copies a folder with all that is in it.
+pub fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for item in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        match item.file_type().unwrap().is_dir() {
+            true => copy(&item.path(), &to.join(item.file_name())),
+            false => _ = std::fs::copy(item.path(), to.join(item.file_name())).unwrap(),
+        }
+    }
+}

@@ -8,13 +8,18 @@ mod changes;
 mod clamps;
 mod evidence;
 mod flush;
+mod flush_faults;
 mod harness;
 mod history;
+#[path = "../support/layers.rs"]
+mod layers;
 mod overrides;
 mod payments;
 mod policies;
 mod raise_requests;
 mod rebuilt;
+#[path = "../support/recorder.rs"]
+mod recorder;
 mod renewals;
 mod room;
 mod strangers;

@@ -234,3 +234,100 @@ impl FileLayer for Failing {
         Ok(self.state.free_bytes.load(Ordering::SeqCst))
     }
 }
+
+/// What fails while a [`Switch`] is on, and the number of the error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fails {
+    Nothing,
+    Creates(i32),
+    Writes(i32),
+    Syncs(i32),
+}
+
+/// Real files; what is switched on fails, below one folder.
+#[derive(Clone)]
+pub struct Switch {
+    folder: &'static str,
+    fails: Arc<Mutex<Fails>>,
+}
+
+impl Switch {
+    pub fn on(folder: &'static str) -> Self {
+        Self { folder, fails: Arc::new(Mutex::new(Fails::Nothing)) }
+    }
+
+    pub fn set(&self, fails: Fails) {
+        *self.fails.lock().unwrap() = fails;
+    }
+
+    fn check(&self, path: &Path, fails: impl Fn(Fails) -> Option<i32>) -> io::Result<()> {
+        let below = path.components().any(|part| part.as_os_str() == self.folder);
+        match fails(*self.fails.lock().unwrap()).filter(|_| below) {
+            Some(code) => Err(io::Error::from_raw_os_error(code)),
+            None => Ok(()),
+        }
+    }
+}
+
+struct SwitchedFile {
+    path: PathBuf,
+    real: Box<dyn JournalFile>,
+    switch: Switch,
+}
+
+impl JournalFile for SwitchedFile {
+    /// A failing write takes a part first, as a disk that runs full does.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        let failed = self.switch.check(&self.path, |fails| match fails {
+            Fails::Writes(code) => Some(code),
+            _ => None,
+        });
+        if failed.is_err() {
+            self.real.write_at(offset, &bytes[..bytes.len() / 2])?;
+        }
+        failed?;
+        self.real.write_at(offset, bytes)
+    }
+
+    fn set_len(&mut self, len: u64) -> io::Result<()> {
+        self.real.set_len(len)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.switch.check(&self.path, |fails| match fails {
+            Fails::Syncs(code) => Some(code),
+            _ => None,
+        })?;
+        self.real.sync()
+    }
+}
+
+impl FileLayer for Switch {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn JournalFile>> {
+        self.check(path, |fails| match fails {
+            Fails::Creates(code) => Some(code),
+            _ => None,
+        })?;
+        Ok(Box::new(SwitchedFile { path: path.to_owned(), real: RealFiles.create(path)?, switch: self.clone() }))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn JournalFile>> {
+        Ok(Box::new(SwitchedFile { path: path.to_owned(), real: RealFiles.open(path)?, switch: self.clone() }))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        RealFiles.remove(path)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.check(folder, |fails| match fails {
+            Fails::Syncs(code) => Some(code),
+            _ => None,
+        })?;
+        RealFiles.sync_folder(folder)
+    }
+
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+}

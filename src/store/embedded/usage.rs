@@ -111,6 +111,9 @@ fn take_over(
     history.sync()
 }
 
+/// Keys and values.
+type Portion = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// The counters in a sled of an older version, in portions.
 struct Records {
     iter: sled::Iter,
@@ -124,7 +127,7 @@ impl Records {
     }
 
     /// The next records; none where there are no more.
-    fn next(&mut self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn next(&mut self) -> Result<Portion, StoreError> {
         guarded("the old counters", || {
             let mut portion = Vec::new();
             for item in self.iter.by_ref() {

@@ -58,6 +58,9 @@ impl Writer<'_> {
         self.store.begin_renewal().unwrap();
         for half in [0..ACCOUNTS / 2, ACCOUNTS / 2..ACCOUNTS] {
             self.write(|_, random| random.random_bool(0.3));
+            if self.random.random_bool(0.5) {
+                self.sync();
+            }
             let groups = half.map(|account| self.group(account)).collect();
             self.store.put_groups(groups).unwrap();
         }

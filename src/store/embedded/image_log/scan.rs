@@ -65,6 +65,9 @@ struct Place {
     version: u16,
 }
 
+/// Takes a key, the version of its image, and the image.
+pub(crate) type Visit<'a> = dyn FnMut(&[u8], u16, &[u8]) + 'a;
+
 /// What is in the logs.
 #[derive(Default)]
 pub(crate) struct Content {
@@ -84,7 +87,7 @@ impl Content {
     }
 
     /// Visits every record in key order, with its version; returns how many have become unreadable since.
-    pub(crate) fn for_each(&self, visit: &mut dyn FnMut(&[u8], u16, &[u8])) -> io::Result<u64> {
+    pub(crate) fn for_each(&self, visit: &mut Visit<'_>) -> io::Result<u64> {
         let mut sorted: Vec<(&[u8], &Place)> = self.live.iter().map(|(key, place)| (&**key, place)).collect();
         sorted.sort_unstable_by_key(|(key, _)| *key);
         let (mut value, mut lost) = (Vec::new(), 0);
