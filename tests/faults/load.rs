@@ -122,16 +122,30 @@ impl Load {
         }
     }
 
-    /// How long before the cut the oldest answer was given that is not counted. More than was sent fails, and so does what
-    /// the account never had, such as half a reservation.
-    pub fn check_usage(&self, client: &Client, cut: Cut, said: &str) -> Duration {
+    /// More than was sent fails, and so does what an account never had, such as half a reservation; except that after a
+    /// power cut its groups may be of different moments.
+    pub fn check_usage(&self, client: &Client, cut: Cut, said: &str) -> Usage {
         let begun = cut.at.checked_sub(Duration::from_secs(3_600)).unwrap_or(cut.at);
-        let losses = self.deciders.iter().map(|decider| {
-            let loss = decider.clone().check(client, begun, cut.at, &format!("it said at the start: {said}"));
-            loss.age.unwrap_or_default()
-        });
-        losses.max().unwrap_or_default()
+        let said = format!("it said at the start: {said}");
+        let mut usage = Usage::default();
+        for decider in &self.deciders {
+            let pieced = decider.pieced_together(client, cut.at, &said);
+            usage.pieced_together |= pieced.is_some();
+            let behind =
+                pieced.unwrap_or_else(|| decider.clone().check(client, begun, cut.at, &said).age.unwrap_or_default());
+            usage.behind = usage.behind.max(behind);
+        }
+        usage
     }
+}
+
+/// What there is of usage after a fault.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    /// How long before the cut the oldest answer was given that is not counted.
+    pub behind: Duration,
+    /// The groups of an account are of different moments.
+    pub pieced_together: bool,
 }
 
 fn watch(client: &Client, until: Instant, watched: &Mutex<Watched>) {

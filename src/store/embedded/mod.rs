@@ -208,11 +208,13 @@ impl EmbeddedStore {
         sealed.and(kept)
     }
 
-    /// After its first failed write sled reads no more either, which is then said as what it is.
-    fn reading<T>(&self, area: &'static str, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        guarded(area, work).map_err(|error| match self.shared.read_only() {
-            Some(why @ ReadOnly::ControlFailed(_)) => StoreError::Unreadable(why),
-            _ => error,
+    /// Reads the control state. After its first failed write sled reads no more either, which is then said as what it
+    /// is, also before the committer has met it.
+    fn reading<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        guarded("the control state", work).map_err(|error| match (self.shared.read_only(), error) {
+            (Some(why @ ReadOnly::ControlFailed(_)), _) => StoreError::Unreadable(why),
+            (_, StoreError::Io { why, .. }) => StoreError::Unreadable(ReadOnly::ControlFailed(why)),
+            (_, error) => error,
         })
     }
 
@@ -246,7 +248,7 @@ impl Drop for EmbeddedStore {
 
 impl AdminStore for EmbeddedStore {
     fn get(&self, table: Table, key: &Key) -> Result<Option<Versioned>, StoreError> {
-        self.reading("the control state", || self.control.get(table, key.as_bytes()))
+        self.reading(|| self.control.get(table, key.as_bytes()))
     }
 
     fn scan(
@@ -256,13 +258,11 @@ impl AdminStore for EmbeddedStore {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Versioned)>, StoreError> {
-        self.reading("the control state", || {
-            self.control.scan(table, prefix.as_bytes(), after.map(Key::as_bytes), limit.min(MAX_SCAN))
-        })
+        self.reading(|| self.control.scan(table, prefix.as_bytes(), after.map(Key::as_bytes), limit.min(MAX_SCAN)))
     }
 
     fn recall(&self, idempotency_key: &[u8], at_ms: i64) -> Result<Option<StoredAnswer>, StoreError> {
-        let found = self.reading("the control state", || self.control.answer(idempotency_key))?;
+        let found = self.reading(|| self.control.answer(idempotency_key))?;
         Ok(found.filter(|(_, kept)| kept.expires_at_ms > at_ms).map(|(seq, kept)| StoredAnswer {
             fingerprint: kept.fingerprint,
             response: kept.response,
@@ -277,7 +277,7 @@ impl AdminStore for EmbeddedStore {
 
     fn audit(&self, filter: &AuditFilter, after: Option<AuditCursor>, limit: usize) -> Result<AuditPage, StoreError> {
         let journal = self.folder.join("journal");
-        self.reading("the audit index", || audit_index::search(&self.control.audit, &journal, filter, after, limit))
+        guarded("the audit index", || audit_index::search(&self.control.audit, &journal, filter, after, limit))
     }
 }
 
