@@ -2,6 +2,7 @@
 //! usage is behind by no more than it said, and a start from the journal alone answers the same.
 
 mod approvals;
+#[allow(dead_code, reason = "pieces are for power cuts, in tests/faults")]
 mod deciders;
 mod disk_full;
 mod import;
@@ -10,6 +11,7 @@ mod promises;
 mod raises;
 #[cfg(feature = "manual-clock")]
 mod restart;
+#[allow(dead_code, reason = "what a refused start came to is for tests/faults")]
 mod server;
 mod views;
 mod writers;

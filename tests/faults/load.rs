@@ -122,21 +122,32 @@ impl Load {
         }
     }
 
-    /// More than was sent fails, and so does what an account never had, such as half a reservation; except that after a
-    /// power cut its groups may be of different moments.
-    pub fn check_usage(&self, client: &Client, cut: Cut, said: &str) -> Usage {
+    /// More than was sent fails, and so does what an account never had, such as half a reservation; except where the
+    /// start said of a power cut that it cost usage: then each record is judged by itself.
+    pub fn check_usage(&self, client: &Client, cut: Cut, (said, power): (&str, Power)) -> Usage {
         let begun = cut.at.checked_sub(Duration::from_secs(3_600)).unwrap_or(cut.at);
+        let by_piece = power == Power::Cut && said.contains("usage was lost");
         let said = format!("it said at the start: {said}");
         let mut usage = Usage::default();
         for decider in &self.deciders {
-            let pieced = decider.pieced_together(client, cut.at, &said);
-            usage.pieced_together |= pieced.is_some();
-            let behind =
-                pieced.unwrap_or_else(|| decider.clone().check(client, begun, cut.at, &said).age.unwrap_or_default());
+            let behind = if by_piece {
+                let (behind, pieced_together) = decider.piece_by_piece(client, cut.at, &said);
+                usage.pieced_together |= pieced_together;
+                behind
+            } else {
+                decider.clone().check(client, begun, cut.at, &said).age.unwrap_or_default()
+            };
             usage.behind = usage.behind.max(behind);
         }
         usage
     }
+}
+
+/// Whether the power went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    Cut,
+    Stayed,
 }
 
 /// What there is of usage after a fault.
@@ -144,7 +155,7 @@ impl Load {
 pub struct Usage {
     /// How long before the cut the oldest answer was given that is not counted.
     pub behind: Duration,
-    /// The groups of an account are of different moments.
+    /// The records of an account are of different moments.
     pub pieced_together: bool,
 }
 
