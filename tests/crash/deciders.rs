@@ -236,19 +236,9 @@ impl Decider {
         loss
     }
 
-    /// Where records of an account may be of different moments: how long before `ended` the oldest answer was given that
-    /// one of them lacks, each taken by itself; and whether together they are at no point of the history.
-    pub fn piece_by_piece(&self, client: &Client, ended: Instant, round: &str) -> (Duration, bool) {
-        let found = look(client, &self.account);
-        let pieces: [fn(&Used) -> i64; 5] =
-            [|used| used.plain[0], |used| used.plain[1], |used| used.jobs[0], |used| used.jobs[1], |used| used.open];
-        let ages = pieces.map(|piece| {
-            let at = self.used.iter().rposition(|used| piece(used) == piece(&found));
-            let at = at.unwrap_or_else(|| panic!("{round}: {}: it never used {found:?}", self.account));
-            let lost = self.answered.iter().find(|(_, steps)| *steps > at);
-            lost.map_or(Duration::ZERO, |(lost_at, _)| ended.saturating_duration_since(*lost_at))
-        });
-        (ages.into_iter().max().unwrap_or_default(), !self.used.contains(&found))
+    /// Whether what is used is so after one of the requests.
+    pub fn is_at_one_point(&self, client: &Client) -> bool {
+        self.used.contains(&look(client, &self.account))
     }
 
     /// The last few before the point are as they were left, and those after it were never made.

@@ -123,21 +123,20 @@ impl Load {
     }
 
     /// More than was sent fails, and so does what an account never had, such as half a reservation; except where the
-    /// start said of a power cut that it cost usage: then each record is judged by itself.
+    /// start said of a power cut that it cost usage.
     pub fn check_usage(&self, client: &Client, cut: Cut, (said, power): (&str, Power)) -> Usage {
         let begun = cut.at.checked_sub(Duration::from_secs(3_600)).unwrap_or(cut.at);
-        let by_piece = power == Power::Cut && said.contains("usage was lost");
+        let costly = power == Power::Cut && said.contains("usage was lost");
         let said = format!("it said at the start: {said}");
         let mut usage = Usage::default();
+        if costly {
+            // One that is at a point may still have reservations of another.
+            usage.pieced_together = self.deciders.iter().any(|decider| !decider.is_at_one_point(client));
+            return usage;
+        }
         for decider in &self.deciders {
-            let behind = if by_piece {
-                let (behind, pieced_together) = decider.piece_by_piece(client, cut.at, &said);
-                usage.pieced_together |= pieced_together;
-                behind
-            } else {
-                decider.clone().check(client, begun, cut.at, &said).age.unwrap_or_default()
-            };
-            usage.behind = usage.behind.max(behind);
+            let loss = decider.clone().check(client, begun, cut.at, &said);
+            usage.behind = usage.behind.max(loss.age.unwrap_or_default());
         }
         usage
     }
