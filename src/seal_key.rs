@@ -22,7 +22,10 @@ pub enum SealKeyError {
     Write { file: PathBuf, why: io::Error },
     #[error("the seal key `{}` does not exist: make one with `openssl rand -hex 32`, readable by the server alone", .0.display())]
     Missing(PathBuf),
-    #[error("`{}` is no seal key: it has to be 64 hexadecimal digits", .0.display())]
+    #[error(
+        "`{}` is no seal key: it has to be 64 hexadecimal digits; put your copy of it there, or where there is none move \
+         it away for a new one to be made, and give each billing source another secret", .0.display()
+    )]
     Malformed(PathBuf),
 }
 

@@ -117,7 +117,14 @@ impl Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Self::Internal(error.into())
+        match error {
+            // The disk's doing and known as such: the readiness says it, and it is no defect of the server.
+            StoreError::Unreadable(why) => {
+                let ends = if why.ends_by_itself() { Ends::ByItself } else { Ends::WithRestart };
+                Self::ReadOnly { why: why.to_string(), ends }
+            }
+            error => Self::Internal(error.into()),
+        }
     }
 }
 

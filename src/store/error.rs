@@ -66,6 +66,9 @@ pub enum StoreError {
     NoRoom { free_bytes: u64, needed_bytes: u64 },
     #[error("it was given up: the server is stopping")]
     Interrupted,
+    /// The state that is read from is not to be trusted any more.
+    #[error("nothing can be read for now: {0}")]
+    Unreadable(ReadOnly),
     #[error("the store is closed")]
     Closed,
 }

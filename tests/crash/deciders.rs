@@ -39,6 +39,7 @@ struct Used {
     open: i64,
 }
 
+#[derive(Clone)]
 pub struct Decider {
     account: String,
     habit: Habit,
@@ -233,6 +234,11 @@ impl Decider {
         let loss = Loss { steps: answered.saturating_sub(at), age: lost_at.map(|lost_at| ended - lost_at) };
         self.go_on_from(at, ended);
         loss
+    }
+
+    /// Whether what is used is so after one of the requests.
+    pub fn is_at_one_point(&self, client: &Client) -> bool {
+        self.used.contains(&look(client, &self.account))
     }
 
     /// The last few before the point are as they were left, and those after it were never made.

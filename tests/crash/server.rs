@@ -18,6 +18,8 @@ const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash/policy.ya
 pub struct Server {
     child: Child,
     address: String,
+    /// What it printed at the start.
+    greeting: String,
     log: PathBuf,
     /// A key that may everything, kept beside the data folder.
     key: String,
@@ -26,16 +28,31 @@ pub struct Server {
 impl Server {
     /// Starts on the folder and waits until it answers.
     pub fn start(folder: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::try_start(folder, environment).unwrap_or_else(|refused| panic!("no start: {}", refused.said))
+    }
+
+    /// The same of a folder that may be refused.
+    pub fn try_start(folder: &Path, environment: &[(&str, &str)]) -> Result<Self, Refused> {
         let (mut server, output) = Self::spawn(folder, environment);
-        let mut lines = BufReader::new(output).lines();
-        let address = lines.find_map(|line| Some(line.ok()?.split_once(" is serving on http://")?.1.to_owned()));
-        server.address = address.unwrap_or_else(|| panic!("no start:\n{}", server.log()));
-        let greeting = lines.by_ref().map_while(Result::ok).take_while(|line| !line.contains("/v1/sessions"));
-        let setup = greeting.filter_map(|line| Some(line.split_once("T=")?.1.to_owned())).last();
+        // What it prints is read on, so that it never waits for a reader.
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            BufReader::new(output).lines().map_while(Result::ok).for_each(|line| _ = sender.send(line));
+        });
+        let until = Instant::now() + PATIENCE;
+        while !server.greeting.contains("/v1/sessions") {
+            let Ok(line) = lines.recv_timeout(until.saturating_duration_since(Instant::now())) else {
+                let status = server.wait(Duration::from_secs(1));
+                server.kill();
+                return Err(Refused { status, said: server.said() });
+            };
+            server.greeting += &(line + "\n");
+        }
+        let find = |mark| server.greeting.lines().find_map(|line| Some(line.split_once(mark)?.1.to_owned()));
+        let (address, setup) = (find(" is serving on http://"), find("  T="));
+        server.address = address.unwrap_or_else(|| panic!("no address: {}", server.greeting));
         server.set_up(&folder.join("key"), setup);
-        // What else it prints is read, so that it never waits for a reader.
-        std::thread::spawn(move || lines.for_each(drop));
-        server
+        Ok(server)
     }
 
     /// Starts on the folder and is killed after `patience`, wherever it is by then.
@@ -58,7 +75,7 @@ impl Server {
         command.envs(environment.iter().copied()).stdout(Stdio::piped());
         let mut child = command.stderr(File::create(&log).unwrap()).spawn().unwrap();
         let output = child.stdout.take().unwrap();
-        (Self { child, address: String::new(), log, key: String::new() }, output)
+        (Self { child, address: String::new(), greeting: String::new(), log, key: String::new() }, output)
     }
 
     /// Makes a key where there is none, and takes the one that there is.
@@ -117,6 +134,11 @@ impl Server {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// All that it has said so far.
+    pub fn said(&self) -> String {
+        format!("{}{}", self.greeting, self.log())
+    }
+
     fn signal(&self, signal: Signal) {
         // It may have died by itself.
         _ = kill_process(Pid::from_child(&self.child), signal);
@@ -146,6 +168,14 @@ impl Drop for Server {
         _ = self.child.kill();
         _ = self.child.wait();
     }
+}
+
+/// A server that ended before it answered, or did not begin to.
+#[derive(Debug)]
+pub struct Refused {
+    /// None: it had to be killed.
+    pub status: Option<ExitStatus>,
+    pub said: String,
 }
 
 /// The server is gone, or was before it answered.

@@ -231,6 +231,16 @@ impl EmbeddedStore {
         sealed.and(kept)
     }
 
+    /// Reads the control state. After its first failed write sled reads no more either, which is then said as what it
+    /// is, also before the committer has met it.
+    fn reading<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        guarded("the control state", work).map_err(|error| match (self.shared.read_only(), error) {
+            (Some(why @ ReadOnly::ControlFailed(_)), _) => StoreError::Unreadable(why),
+            (_, StoreError::Io { why, .. }) => StoreError::Unreadable(ReadOnly::ControlFailed(why)),
+            (_, error) => error,
+        })
+    }
+
     fn has_failed(&self) -> bool {
         matches!(self.shared.read_only(), Some(ReadOnly::JournalFailed(_) | ReadOnly::ControlFailed(_)))
     }
@@ -261,7 +271,7 @@ impl Drop for EmbeddedStore {
 
 impl AdminStore for EmbeddedStore {
     fn get(&self, table: Table, key: &Key) -> Result<Option<Versioned>, StoreError> {
-        guarded("the control state", || self.control.get(table, key.as_bytes()))
+        self.reading(|| self.control.get(table, key.as_bytes()))
     }
 
     fn scan(
@@ -271,13 +281,11 @@ impl AdminStore for EmbeddedStore {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Versioned)>, StoreError> {
-        guarded("the control state", || {
-            self.control.scan(table, prefix.as_bytes(), after.map(Key::as_bytes), limit.min(MAX_SCAN))
-        })
+        self.reading(|| self.control.scan(table, prefix.as_bytes(), after.map(Key::as_bytes), limit.min(MAX_SCAN)))
     }
 
     fn recall(&self, idempotency_key: &[u8], at_ms: i64) -> Result<Option<StoredAnswer>, StoreError> {
-        let found = guarded("the control state", || self.control.answer(idempotency_key))?;
+        let found = self.reading(|| self.control.answer(idempotency_key))?;
         Ok(found.filter(|(_, kept)| kept.expires_at_ms > at_ms).map(|(seq, kept)| StoredAnswer {
             fingerprint: kept.fingerprint,
             response: kept.response,
