@@ -48,11 +48,20 @@ impl Server {
 
     /// The same, and its requests carry a key that may everything.
     pub fn start_with(arguments: &[&str]) -> Self {
-        let mut server = Self::bare_with(arguments);
-        let made = server.set_up("/v1/api-keys", &json!({"name": "tests", "scopes": ["admin"]}));
+        Self::bare_with(arguments).with_key()
+    }
+
+    /// The same, as a process that may have so many descriptors open.
+    pub fn start_under(limit: &str, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        Self::launch_under(Some(limit), Arc::new(tempfile::tempdir().unwrap()), arguments, None).with_key()
+    }
+
+    fn with_key(mut self) -> Self {
+        let made = self.set_up("/v1/api-keys", &json!({"name": "tests", "scopes": ["admin"]}));
         assert_eq!(made.status, 201, "{}", made.text);
-        server.key = Some(made.json["secret"].as_str().unwrap().to_owned());
-        server
+        self.key = Some(made.json["secret"].as_str().unwrap().to_owned());
+        self
     }
 
     /// Nobody has made a credential yet.
@@ -77,8 +86,13 @@ impl Server {
     }
 
     fn launch(folder: Arc<TempDir>, arguments: Vec<String>, key: Option<String>) -> Self {
+        Self::launch_under(None, folder, arguments, key)
+    }
+
+    /// `limit` is what `ulimit` is told.
+    fn launch_under(limit: Option<&str>, folder: Arc<TempDir>, arguments: Vec<String>, key: Option<String>) -> Self {
         let log = File::create(folder.path().join("log")).unwrap();
-        let mut child = command(&folder.path().join("data"))
+        let mut child = command_under(limit, &folder.path().join("data"))
             .args(["--workers", "2"])
             .args(if arguments.iter().any(|argument| argument == "--listen") { &[][..] } else { &LOOPBACK })
             .args(&arguments)
@@ -119,6 +133,10 @@ impl Server {
             arguments.iter().map(|&argument| argument.to_owned()).collect(),
             self.key.clone(),
         )
+    }
+
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn port(&self) -> u16 {
@@ -274,7 +292,19 @@ impl Reply {
 }
 
 fn command(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quotagate"));
+    command_under(None, data)
+}
+
+fn command_under(limit: Option<&str>, data: &Path) -> Command {
+    let program = env!("CARGO_BIN_EXE_quotagate");
+    let mut command = match limit {
+        None => Command::new(program),
+        Some(limit) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\""), program]);
+            shell
+        }
+    };
     command.arg("serve").arg("--data").arg(data).env_remove("QUOTAGATE_CONFIG");
     command
 }
