@@ -21,6 +21,8 @@ pub struct Server {
     pub address: String,
     folder: Arc<TempDir>,
     arguments: Vec<String>,
+    /// What `ulimit` is told before each start.
+    limit: Option<String>,
     agent: Agent,
     /// What the start printed to make the first credential with.
     pub setup: Option<String>,
@@ -89,7 +91,6 @@ impl Server {
         Self::launch_under(None, folder, arguments, key)
     }
 
-    /// `limit` is what `ulimit` is told.
     fn launch_under(limit: Option<&str>, folder: Arc<TempDir>, arguments: Vec<String>, key: Option<String>) -> Self {
         let log = File::create(folder.path().join("log")).unwrap();
         let mut child = command_under(limit, &folder.path().join("data"))
@@ -121,14 +122,16 @@ impl Server {
         // What else it prints is read, so that it never waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
         let agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
-        Self { child, address, folder, arguments, agent, setup, key, printed }
+        let limit = limit.map(str::to_owned);
+        Self { child, address, folder, arguments, limit, agent, setup, key, printed }
     }
 
     /// Stops in order, then starts on the same folder with other arguments.
     pub fn restart_with(mut self, arguments: &[&str]) -> Self {
         self.signal(Signal::TERM);
         assert!(self.ended().success(), "{}", self.log());
-        Self::launch(
+        Self::launch_under(
+            self.limit.as_deref(),
             self.folder.clone(),
             arguments.iter().map(|&argument| argument.to_owned()).collect(),
             self.key.clone(),
@@ -180,7 +183,7 @@ impl Server {
 
     /// Another server on the folder of one that has ended.
     pub fn on_the_folder_of(ended: &Self) -> Self {
-        Self::launch(ended.folder.clone(), ended.arguments.clone(), ended.key.clone())
+        Self::launch_under(ended.limit.as_deref(), ended.folder.clone(), ended.arguments.clone(), ended.key.clone())
     }
 
     /// Kills it and starts another one over the same folder, which is not told to accept the clock.

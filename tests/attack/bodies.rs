@@ -2,7 +2,7 @@
 
 use crate::arena::{Arena, Attack, Front, Got, Scale};
 use crate::crowd::Crowd;
-use crate::wire::{JSON, head};
+use crate::wire::{JSON, Line, connect, head};
 use std::time::{Duration, Instant};
 
 /// A refusal that waits for nothing comes by then, whatever else goes on.
@@ -13,11 +13,10 @@ const SOON: Duration = Duration::from_secs(4);
 const TOO_SLOW: Duration = Duration::from_secs(9);
 const MIB: usize = 1024 * 1024;
 
-pub const ATTACKS: [Attack; 6] = [
+pub const ATTACKS: [Attack; 5] = [
     Attack { name: "2 MiB logins of strangers", front: Front::Plain, run: large_logins },
     Attack { name: "bodies of strangers, one byte sent", front: Front::Plain, run: slow_of_strangers },
     Attack { name: "bodies with a key, a byte a second", front: Front::Plain, run: slow_with_key },
-    Attack { name: "chunked bodies, a byte a chunk", front: Front::Plain, run: trickled_chunks },
     Attack { name: "100 GB announced", front: Front::Plain, run: announced },
     Attack { name: "chunked bodies without an end", front: Front::Plain, run: endless },
 ];
@@ -67,43 +66,55 @@ fn slow_of_strangers(arena: &Arena, scale: Scale) -> Got {
     got
 }
 
+/// A byte a second with its length announced, or in chunks; and one that is slow and means well beside them.
 fn slow_with_key(arena: &Arena, scale: Scale) -> Got {
-    let mut crowd = Crowd::at(arena.address());
-    crowd.join(scale.of(200, 1_000), &[1]);
-    crowd.say(&[announcing("POST /v1/decisions", &arena.decider(), 500), vec![b'{']].concat());
-    trickle(crowd, b" ", Duration::from_secs(1))
-}
-
-fn trickled_chunks(arena: &Arena, scale: Scale) -> Got {
-    let mut crowd = Crowd::at(arena.address());
-    crowd.join(scale.of(200, 500), &[1]);
-    let opening = |path: &str, headers: &str| {
-        let line = format!("POST {path}");
-        std::sync::Arc::from(head(&line, &format!("{headers}transfer-encoding: chunked\r\n")))
-    };
+    let (mut got, count) = (Got::default(), scale.of(300, 1_000));
     let (decider, admin) = (arena.decider(), arena.admin());
-    crowd.say_each(|index| match index % 3 {
-        0 => opening("/v1/decisions", &decider),
-        1 => opening("/v1/policies/revisions", &admin),
-        _ => opening("/v1/sessions", JSON),
+    let chunked = |line: &str, headers: &str| {
+        [head(line, &format!("{headers}transfer-encoding: chunked\r\n")), b"1\r\n{\r\n".to_vec()].concat()
+    };
+    let kinds = [
+        [announcing("POST /v1/decisions", &decider, 500), vec![b'{']].concat(),
+        chunked("POST /v1/decisions", &decider),
+        chunked("POST /v1/policies/revisions", &admin),
+        chunked("POST /v1/sessions", JSON),
+    ];
+    let mut crowd = Crowd::at(arena.address());
+    crowd.join(count, &[1]);
+    crowd.say_each(|index| kinds[index % kinds.len()].as_slice().into());
+    let served = std::thread::scope(|scope| {
+        let honest = scope.spawn(|| slow_and_legal(arena, scale));
+        let until = Instant::now() + TOO_SLOW;
+        while !crowd.work(Duration::from_secs(1), Crowd::all_ended) && Instant::now() < until {
+            let pieces = [&b" "[..], b"1\r\n \r\n"];
+            crowd.go_on_each(|index| pieces[(index % kinds.len()).min(1)].into());
+        }
+        honest.join().unwrap()
     });
-    trickle(crowd, b"1\r\n \r\n", Duration::from_millis(500))
+    got.effort = format!("{count}, {} KiB", crowd.sent() / 1024);
+    got.got = format!("{}; the honest one: {served}", crowd.fate());
+    let ended = crowd.ended();
+    got.fault_unless(ended == count, format!("{ended} of {count} were ended for being too slow"));
+    let strange = crowd.statuses().into_keys().find(|status| ![0, 400, 408].contains(status));
+    got.fault_unless(strange.is_none(), format!("they were told something else: {}", crowd.fate()));
+    got.fault_unless(served == "200", format!("a slow client that means well was not served: {served}"));
+    got
 }
 
-/// Says the same again and again until it is ended.
-fn trickle(mut crowd: Crowd, piece: &[u8], pause: Duration) -> Got {
-    let mut got = Got::default();
-    let until = Instant::now() + TOO_SLOW;
-    while !crowd.work(pause, Crowd::all_ended) && Instant::now() < until {
-        crowd.go_on(piece);
+/// 2 KiB a second, for longer than there is grace: above the least rate, so it is served. Gives what it was told.
+fn slow_and_legal(arena: &Arena, scale: Scale) -> String {
+    const PIECE: usize = 512;
+    let decision = arena.decision("slow");
+    let at = decision.len() - decision.rsplit(|byte| *byte == b'\n').next().unwrap().len();
+    let mut body = decision[at..].to_vec();
+    body.resize(PIECE * scale.of(26, 40), b' ');
+    let mut line = Line::over(connect(arena.address(), Duration::from_secs(5)).unwrap());
+    let mut said = line.say(&announcing("POST /v1/decisions", &arena.decider(), body.len() as u64));
+    for piece in body.chunks(PIECE) {
+        said = said.and_then(|()| line.say(piece));
+        std::thread::sleep(Duration::from_millis(250));
     }
-    got.effort = format!("{}, {} KiB", crowd.members.len(), crowd.sent() / 1024);
-    got.got = crowd.fate();
-    let (ended, all) = (crowd.ended(), crowd.members.len());
-    got.fault_unless(ended == all, format!("{ended} of {all} were ended for being too slow"));
-    let strange = crowd.statuses().into_keys().find(|status| ![0, 400, 408, 413].contains(status));
-    got.fault_unless(strange.is_none(), format!("they were told something else: {}", crowd.fate()));
-    got
+    said.and_then(|()| line.answer()).map_or_else(|error| error.to_string(), |answer| answer.status.to_string())
 }
 
 fn announced(arena: &Arena, scale: Scale) -> Got {

@@ -129,8 +129,13 @@ impl Crowd {
 
     /// Like `say`, and times go on counting from what was said before.
     pub fn go_on(&mut self, bytes: &[u8]) {
+        let bytes: Arc<[u8]> = bytes.into();
+        self.go_on_each(|_| Arc::clone(&bytes));
+    }
+
+    pub fn go_on_each(&mut self, bytes: impl Fn(usize) -> Arc<[u8]>) {
         let since: Vec<Instant> = self.members.iter().map(|member| member.since).collect();
-        self.say(bytes);
+        self.say_each(bytes);
         for (member, since) in self.members.iter_mut().zip(since) {
             member.since = since;
         }

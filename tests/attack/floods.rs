@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 /// A connection that says nothing is ended by then.
 const HEAD_DEADLINE: Duration = Duration::from_secs(13);
 /// Bytes of a document; 64 MiB of them fill a segment of the journal.
-const DOCUMENT: usize = 1_900_000;
+const DOCUMENT: usize = 1_800_000;
+/// Bytes of a note.
+const NOTE: usize = 3_900;
 const SOURCES: [u8; 4] = [1, 2, 3, 4];
 
 pub const ATTACKS: [Attack; 4] = [
@@ -90,13 +92,17 @@ fn publish(arena: &Arena, owner: &mut Line, tag: &mut String, number: usize) -> 
         let active = owner.ask(&head("GET /v1/policies/active", &arena.admin()))?;
         *tag = etag(&active.head);
     }
-    let note = format!("{number} {}", "long ".repeat(DOCUMENT / 5));
+    let group = |index: usize| {
+        json!({
+            "id": format!("g{index}"), "resources": [format!("m{index}")], "note": format!("{number} {}", "x".repeat(NOTE)),
+            "limits": [{"id": "rpm", "unit": "requests", "window": "1m", "quotas": {"free": 20, "paid": 500}}],
+        })
+    };
+    let mut groups: Vec<_> = (0..DOCUMENT / NOTE).map(group).collect();
+    groups[0]["resources"] = json!(["MiniMax-M2"]);
     let document = json!({
-        "schema": "quotagate.policy/v1", "name": "large", "note": note, "default_tier": "free",
-        "tiers": [{"id": "free"}, {"id": "paid"}],
-        "groups": [{"id": "text.m2", "resources": ["MiniMax-M2"], "limits": [
-            {"id": "rpm", "unit": "requests", "window": "1m", "quotas": {"free": 20, "paid": 500}},
-        ]}],
+        "schema": "quotagate.policy/v1", "name": "large", "default_tier": "free",
+        "tiers": [{"id": "free"}, {"id": "paid"}], "groups": groups,
     });
     let body = json!({"document": document}).to_string();
     let headers = format!("{}if-match: {tag}\r\n", arena.admin());

@@ -67,11 +67,9 @@ short_forms! {
     large_logins_are_refused: "2 MiB logins of strangers",
     slow_bodies_of_strangers_are_not_waited_for: "bodies of strangers, one byte sent",
     slow_bodies_have_a_least_rate: "bodies with a key, a byte a second",
-    slow_chunks_have_a_least_rate: "chunked bodies, a byte a chunk",
     what_is_announced_too_large_is_refused_at_once: "100 GB announced",
     bodies_without_an_end_are_refused: "chunked bodies without an end",
-    who_never_reads_costs_little: "pipelined /openapi.json, never read",
-    who_hardly_reads_costs_little: "pipelined /openapi.json, a byte a second",
+    who_hardly_reads_costs_little: "pipelined /openapi.json, never read or a byte a second",
     silent_connections_keep_nobody_out: "connections that say nothing",
     idle_connections_keep_nobody_out: "connections idle after an answer",
     few_descriptors_are_enough_for_the_store: "256 descriptors, the journal rolls",
@@ -79,7 +77,6 @@ short_forms! {
     handshakes_keep_nobody_out: "TLS handshakes that do not begin",
     only_what_is_bounded_is_spoken_in_tls: "TLS with noise, TLS for HTTP/2 alone",
     oversized_requests_are_refused: "decisions of 64 KiB and one byte, batches of 257",
-    slow_clients_that_mean_well_are_served: "a slow client that means well",
 }
 
 /// Every attack at length; prints the table row by row.

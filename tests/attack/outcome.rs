@@ -70,7 +70,7 @@ impl Outcome {
             if seen.health.is_whole() { ms(seen.health.worst()) } else { "none".to_owned() },
             format!("{} / {}", seen.rss_before / MIB, seen.rss_peak / MIB),
             format!("{}", seen.growth() / MIB),
-            seen.descriptors_peak.to_string(),
+            seen.sockets_peak.to_string(),
             format!("{} / {}", seen.control.answered, seen.control.asked),
             self.got.got.clone(),
             match &self.recovered {
@@ -98,7 +98,7 @@ pub fn header() -> String {
         "worst /healthz ms",
         "RSS MiB before / peak",
         "growth MiB",
-        "descriptors",
+        "sockets",
         "control socket",
         "what the attacker got",
         "after",

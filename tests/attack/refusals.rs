@@ -49,6 +49,23 @@ fn refused_by_their_heads(arena: &Arena) -> Vec<Refused> {
     all
 }
 
+/// What is wrong about a refusal, where something is.
+fn trouble_with(arena: &Arena, request: &Refused) -> Option<String> {
+    let mut line = line(arena);
+    let since = Instant::now();
+    // One byte of the body, or of what says how long a chunk is.
+    line.say(&[head(request.line, &request.headers), vec![b'1']].concat()).unwrap();
+    let answer = line.answer();
+    let (took, what) = (since.elapsed(), format!("{:.40} -> {}", request.line, request.status));
+    match answer {
+        Ok(answer) if !is(&answer, request) => Some(format!("{what}: {} {}", answer.status, answer.body)),
+        Ok(_) if took > AT_ONCE => Some(format!("{what}: only after {} ms", took.as_millis())),
+        Ok(_) if line.ends().is_none() => Some(format!("{what}: the connection is not ended")),
+        Ok(_) => None,
+        Err(error) => Some(format!("{what}: no answer: {error}")),
+    }
+}
+
 fn line(arena: &Arena) -> Line<'static> {
     Line::over(connect(arena.address(), LINGER).unwrap())
 }
@@ -62,22 +79,11 @@ fn a_refusal_waits_for_no_body_and_ends_the_connection() {
     let _alone = alone();
     let arena = Arena::open(Front::Plain);
 
-    let mut wrong = Vec::new();
-    for request in refused_by_their_heads(&arena) {
-        let mut line = line(&arena);
-        let since = Instant::now();
-        // One byte of the body, or of what says how long a chunk is.
-        line.say(&[head(request.line, &request.headers), vec![b'1']].concat()).unwrap();
-        let answer = line.answer();
-        let (took, what) = (since.elapsed(), format!("{:.40} -> {}", request.line, request.status));
-        match answer {
-            Ok(answer) if !is(&answer, &request) => wrong.push(format!("{what}: {} {}", answer.status, answer.body)),
-            Ok(_) if took > AT_ONCE => wrong.push(format!("{what}: only after {} ms", took.as_millis())),
-            Ok(_) if line.ends().is_none() => wrong.push(format!("{what}: the connection is not ended")),
-            Ok(_) => {}
-            Err(error) => wrong.push(format!("{what}: no answer: {error}")),
-        }
-    }
+    let requests = refused_by_their_heads(&arena);
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let asked: Vec<_> = requests.iter().map(|request| scope.spawn(|| trouble_with(&arena, request))).collect();
+        asked.into_iter().filter_map(|asked| asked.join().unwrap()).collect()
+    });
 
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

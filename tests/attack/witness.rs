@@ -71,7 +71,7 @@ pub struct Seen {
     /// Bytes.
     pub rss_before: u64,
     pub rss_peak: u64,
-    pub descriptors_peak: usize,
+    pub sockets_peak: usize,
 }
 
 impl Seen {
@@ -115,13 +115,13 @@ pub fn watch<T>(arena: &Arena, attack: impl FnOnce() -> T) -> (T, Seen) {
             tally.note(since, ask_control(arena, PATIENCE));
         });
         let memory = scope.spawn(move || {
-            let (mut rss, mut descriptors) = (0, 0);
+            let (mut rss, mut sockets) = (0, 0);
             while !over.load(Ordering::Relaxed) {
                 rss = arena.rss().max(rss);
-                descriptors = arena.descriptors().max(descriptors);
+                sockets = arena.sockets().max(sockets);
                 std::thread::sleep(Duration::from_millis(25));
             }
-            (rss, descriptors)
+            (rss, sockets)
         });
         // The witnesses are under way before it begins.
         std::thread::sleep(Duration::from_millis(200));
@@ -131,7 +131,7 @@ pub fn watch<T>(arena: &Arena, attack: impl FnOnce() -> T) -> (T, Seen) {
         held.into_iter().for_each(|held| seen.held.add(held.join().unwrap()));
         (seen.fresh, seen.health) = (fresh.join().unwrap(), health.join().unwrap());
         seen.control = control.join().unwrap();
-        (seen.rss_peak, seen.descriptors_peak) = memory.join().unwrap();
+        (seen.rss_peak, seen.sockets_peak) = memory.join().unwrap();
         (came_of_it, seen)
     })
 }
