@@ -5,7 +5,7 @@ RELEASE = --release
 DEMO = cargo run $(RELEASE) -- simulate --policy policies/minimax.yaml \
 	--trace tests/data/AzureLLMInferenceTrace_code.csv --resource MiniMax-M2
 
-.PHONY: help run demo test check deny bench bench-http bench-start bench-payments bench-logins openapi schemathesis lint-openapi browser clean
+.PHONY: help run demo test check deny bench bench-http bench-start bench-payments bench-logins attack openapi schemathesis lint-openapi browser clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -21,6 +21,9 @@ demo: ## a real trace for a free and a paid account, reports in out/
 test: ## all tests, first those with faults put into the engine
 	cargo test --features mutations --test mutations --test model -- fault golden
 	cargo test $(TEST_FEATURES)
+
+attack: ## every attack on the release binary for two minutes, and the table of what came of each
+	cargo test --release --test attack -- --ignored --nocapture --exact campaign
 
 check: ## formatting, lints, the library alone, openapi/openapi.json against the code, the dependencies
 	cargo fmt --check

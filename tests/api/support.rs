@@ -1,5 +1,7 @@
 //! A server as a child process, and a client that says what it got.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs::File;

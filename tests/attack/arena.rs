@@ -1,5 +1,6 @@
 //! A server to attack, the ways to it, and what can be seen of its process from outside.
 
+use crate::descriptors;
 use crate::outcome::Outcome;
 use crate::support::Server;
 use crate::tls_client::{Certificate, Files, Secured};
@@ -183,6 +184,9 @@ pub fn alone() -> File {
 pub fn run(attack: &Attack, scale: Scale) -> Outcome {
     let _alone = alone();
     let arena = Arena::open(attack.front);
+    if attack.front == Front::Poor {
+        descriptors::fill(&arena);
+    }
     let sockets = arena.sockets();
     let began = Instant::now();
     let (got, seen) = witness::watch(&arena, || (attack.run)(&arena, scale));

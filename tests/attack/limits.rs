@@ -15,16 +15,16 @@ const WRITTEN: Duration = Duration::from_secs(1);
 #[test]
 fn usage_during_an_attack_is_there_after_a_kill() {
     let _alone = alone();
-    let mut arena = Arena::open(Front::Plain);
+    let mut arena = Arena::open(Front::Poor);
     let address = arena.server.address.clone();
     let mut crowd = Crowd::at(&address);
-    crowd.join(1_100, &[1]);
-    crowd.say(&head("CONNECT localhost:443", "host: localhost:443\r\n"));
-    crowd.work(Duration::from_millis(500), |_| false);
 
     let decided = {
         let mut line = arena.line(Duration::from_secs(5)).unwrap();
         let decision = arena.decision("kept");
+        crowd.join(600, &[2]);
+        crowd.say(&head("CONNECT localhost:443", "host: localhost:443\r\n"));
+        crowd.work(Duration::from_millis(500), |_| false);
         (0..5).try_for_each(|_| line.ask(&decision).and_then(|answer| expect(&answer, 200)))
     };
     std::thread::sleep(WRITTEN);

@@ -4,6 +4,7 @@
 mod arena;
 mod bodies;
 mod crowd;
+mod descriptors;
 mod floods;
 mod handshakes;
 mod heads;
@@ -13,7 +14,6 @@ mod outcome;
 mod readers;
 mod refusals;
 #[path = "../api/support.rs"]
-#[allow(dead_code, reason = "each test binary uses its own part")]
 mod support;
 #[path = "../support/tls_client.rs"]
 mod tls_client;
@@ -24,12 +24,13 @@ mod witness;
 use arena::{Attack, Scale, run};
 
 fn all() -> impl Iterator<Item = &'static Attack> {
-    let by_kind: [&'static [Attack]; 7] = [
+    let by_kind: [&'static [Attack]; 8] = [
         &tunnels::ATTACKS,
         &heads::ATTACKS,
         &bodies::ATTACKS,
         &readers::ATTACKS,
         &floods::ATTACKS,
+        &descriptors::ATTACKS,
         &handshakes::ATTACKS,
         &insiders::ATTACKS,
     ];
@@ -72,8 +73,8 @@ short_forms! {
     who_hardly_reads_costs_little: "pipelined /openapi.json, never read or a byte a second",
     silent_connections_keep_nobody_out: "connections that say nothing",
     idle_connections_keep_nobody_out: "connections idle after an answer",
-    few_descriptors_are_enough_for_the_store: "256 descriptors, the journal rolls",
     the_port_outlives_a_flood_of_the_control_socket: "connections to the control socket",
+    few_descriptors_are_enough_for_the_store: "256 descriptors, the journal rolls",
     handshakes_keep_nobody_out: "TLS handshakes that do not begin",
     only_what_is_bounded_is_spoken_in_tls: "TLS with noise, TLS for HTTP/2 alone",
     oversized_requests_are_refused: "decisions of 64 KiB and one byte, batches of 257",
