@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 const RECOVERY: Duration = Duration::from_secs(5);
 /// What this process needs for its own side of the connections.
 const OWN_DESCRIPTORS: u64 = 8_192;
+const CAPPED: [&str; 2] = ["--max-connections", "64"];
 const SERVE: [&str; 2] = ["--unknown-accounts", "default_tier"];
 
 /// How hard an attack is driven.
@@ -43,6 +44,12 @@ pub enum Front {
     Tls,
     /// Plain, in a process that may have 256 descriptors open.
     Poor,
+    /// Plain, 64 connections in all.
+    Capped,
+    /// The same in TLS.
+    CappedTls,
+    /// Plain, behind a proxy at 127.0.0.2, four requests in flight of each of its clients.
+    Proxied,
 }
 
 /// What an attacker did, and what came of it.
@@ -83,18 +90,24 @@ impl Arena {
         allow_descriptors();
         let server = match front {
             // What a shell gives a process that asks for no more.
-            Front::Plain | Front::Tls => Server::start_under("-Sn 1024", &SERVE),
+            Front::Plain | Front::Tls | Front::CappedTls => Server::start_under("-Sn 1024", &SERVE),
             Front::Poor => Server::start_under("-n 256", &SERVE),
+            Front::Capped => Server::start_with(&[&SERVE[..], &CAPPED].concat()),
+            Front::Proxied => {
+                let proxied = ["--trusted-proxies", "127.0.0.2", "--max-requests-per-client", "4"];
+                Server::start_with(&[&SERVE[..], &proxied].concat())
+            }
         };
         let made = server.post("/v1/api-keys", &json!({"name": "decider", "scopes": ["decide"]}));
         assert_eq!(made.status, 201, "{}", made.text);
         let decider = made.json["secret"].as_str().unwrap().to_owned();
         let arena = match front {
-            Front::Plain | Front::Poor => Self { server, tls: None, decider },
-            Front::Tls => {
+            Front::Plain | Front::Poor | Front::Capped | Front::Proxied => Self { server, tls: None, decider },
+            Front::Tls | Front::CappedTls => {
                 let (certificate, folder) = (Certificate::new(), tempfile::tempdir().unwrap());
                 let files = Files::of(folder.path(), &certificate);
-                let server = server.restart_with(&[&SERVE[..], &files.flags()].concat());
+                let capped = if front == Front::CappedTls { &CAPPED[..] } else { &[] };
+                let server = server.restart_with(&[&SERVE[..], &files.flags(), capped].concat());
                 Self { server, tls: Some((certificate, folder)), decider }
             }
         };

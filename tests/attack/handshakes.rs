@@ -3,13 +3,14 @@
 use crate::arena::{Arena, Attack, Front, Got, Scale};
 use crate::crowd::Crowd;
 use crate::tls_client::Secured;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A handshake that is not done by then is ended; some slack for the server to notice.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(13);
 
-pub const ATTACKS: [Attack; 2] = [
+pub const ATTACKS: [Attack; 3] = [
     Attack { name: "TLS handshakes that do not begin", front: Front::Tls, run: silent },
+    Attack { name: "64 connections allowed, TLS that does not begin", front: Front::CappedTls, run: capped },
     Attack { name: "TLS with noise, TLS for HTTP/2 alone", front: Front::Tls, run: others },
 ];
 
@@ -45,5 +46,23 @@ fn others(arena: &Arena, scale: Scale) -> Got {
     got.fault_unless(agreed == 0, format!("{agreed} agreed on HTTP/2, whose streams nothing bounds"));
     got.effort = format!("2 x {count}");
     got.got = format!("plain: {}; {agreed} speak HTTP/2", crowd.fate());
+    got
+}
+
+/// Who has not agreed on TLS makes room as well.
+fn capped(arena: &Arena, scale: Scale) -> Got {
+    let mut got = Got::default();
+    let until = Instant::now() + scale.of(Duration::from_secs(2), Duration::from_secs(4));
+    let mut crowd = Crowd::at(arena.address());
+    let mut opened = 0;
+    while Instant::now() < until {
+        crowd.members.retain(|member| member.ended_after.is_none());
+        let more = 80_usize.saturating_sub(crowd.members.len());
+        crowd.join(more, &[1, 2]);
+        opened += more;
+        crowd.work(Duration::from_millis(50), |_| false);
+    }
+    got.effort = format!("{opened}, nothing");
+    got.got = crowd.fate();
     got
 }

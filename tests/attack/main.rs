@@ -70,14 +70,18 @@ short_forms! {
     slow_bodies_have_a_least_rate: "bodies with a key, a byte a second",
     what_is_announced_too_large_is_refused_at_once: "100 GB announced",
     bodies_without_an_end_are_refused: "chunked bodies without an end",
-    who_hardly_reads_costs_little: "pipelined /openapi.json, never read or a byte a second",
+    who_hardly_reads_costs_little: "pipelined, never read or a byte a second",
     silent_connections_keep_nobody_out: "connections that say nothing",
     idle_connections_keep_nobody_out: "connections idle after an answer",
+    who_is_idle_makes_room: "64 connections allowed, hundreds open",
+    one_client_of_a_proxy_has_its_share: "one client behind a proxy",
     the_port_outlives_a_flood_of_the_control_socket: "connections to the control socket",
     few_descriptors_are_enough_for_the_store: "256 descriptors, the journal rolls",
     handshakes_keep_nobody_out: "TLS handshakes that do not begin",
+    who_has_not_begun_makes_room: "64 connections allowed, TLS that does not begin",
     only_what_is_bounded_is_spoken_in_tls: "TLS with noise, TLS for HTTP/2 alone",
     oversized_requests_are_refused: "decisions of 64 KiB and one byte, batches of 257",
+    documents_that_do_not_end_cost_little: "documents of 2 MiB without their last byte",
 }
 
 /// Every attack at length; prints the table row by row.

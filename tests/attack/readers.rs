@@ -11,18 +11,22 @@ const PIPELINED: usize = 32;
 const NO_PROGRESS: Duration = Duration::from_secs(14);
 
 pub const ATTACKS: [Attack; 1] =
-    [Attack { name: "pipelined /openapi.json, never read or a byte a second", front: Front::Plain, run: readers }];
+    [Attack { name: "pipelined, never read or a byte a second", front: Front::Plain, run: readers }];
 
 /// Half of them read nothing at all.
 fn readers(arena: &Arena, scale: Scale) -> Got {
     const COUNT: usize = 300;
     let mut got = Got::default();
     let before = arena.sockets();
-    let asked = head("GET /openapi.json", HOST).repeat(PIPELINED);
+    let kinds = [
+        head("GET /openapi.json", HOST).repeat(PIPELINED),
+        head("GET /docs/swagger-ui-bundle.js", HOST).repeat(PIPELINED),
+        arena.decision("unread").repeat(100 * PIPELINED),
+    ];
     let mut crowds = [Crowd::of_small_ears(arena.address()), Crowd::of_small_ears(arena.address())];
     for crowd in &mut crowds {
         crowd.join(COUNT / 2, &[1]);
-        crowd.say(&asked);
+        crowd.say_each(|index| kinds[index % kinds.len()].as_slice().into());
     }
     let began = Instant::now();
     let lasts = scale.of(Duration::from_secs(3), NO_PROGRESS);
@@ -33,7 +37,7 @@ fn readers(arena: &Arena, scale: Scale) -> Got {
         // Honest clients have some open for a moment.
         let_go = arena.lets_go(before + 8, Duration::from_secs(1)).map(|_| began.elapsed());
     }
-    got.effort = format!("{COUNT} x {PIPELINED} requests");
+    got.effort = format!("{COUNT} x {PIPELINED} large answers or {} small", 100 * PIPELINED);
     got.got = match let_go {
         Some(after) => format!("let go within {:.0} s", after.as_secs_f64().ceil()),
         None => format!("held for {} s", began.elapsed().as_secs()),

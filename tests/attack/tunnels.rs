@@ -28,9 +28,29 @@ fn websocket(arena: &Arena, scale: Scale) -> Got {
     tunnels(arena, scale, &head("GET /v1/decisions", &format!("{HOST}{headers}")))
 }
 
+/// It may be passed over, as long as it is answered in HTTP/1.1 and the connection stays one.
 fn cleartext_http_2(arena: &Arena, scale: Scale) -> Got {
     let headers = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n";
-    tunnels(arena, scale, &head("GET /v1/accounts", &format!("{HOST}{headers}")))
+    let (mut got, waves) = (Got::default(), scale.of(1, 2));
+    for _ in 0..waves {
+        let mut crowd = Crowd::at(arena.address());
+        crowd.join(COUNT, &[1]);
+        crowd.say(&head("GET /v1/accounts", &format!("{HOST}{headers}")));
+        crowd.work(ENDED, Crowd::all_answered);
+        let told = crowd.statuses().get(&401).copied().unwrap_or(0);
+        got.fault_unless(told == COUNT, format!("{told} of {COUNT} were told 401: {}", crowd.fate()));
+        // What follows is a request like any other, where the connection goes on.
+        let before: Vec<u64> = crowd.members.iter().map(|member| member.received).collect();
+        crowd.say(&head("GET /healthz", HOST));
+        let goes_on = |crowd: &Crowd| {
+            let mut members = crowd.members.iter().zip(&before);
+            members.all(|(member, before)| member.received > *before || member.ended_after.is_some())
+        };
+        got.fault_unless(crowd.work(ENDED, goes_on), "what follows is neither answered nor is there an end");
+        got.got = crowd.fate();
+    }
+    got.effort = format!("{waves} x {COUNT}, two requests each");
+    got
 }
 
 fn tunnels(arena: &Arena, scale: Scale, opening: &[u8]) -> Got {
