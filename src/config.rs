@@ -5,6 +5,7 @@
 
 use crate::domain::four_eyes::FourEyes;
 use crate::engine::UnknownAccounts;
+use crate::peers::Caps;
 use crate::tls::TlsFiles;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,6 +37,8 @@ pub struct Config {
     pub flush_interval: Duration,
     pub workers: usize,
     pub max_body_bytes: usize,
+    /// How many connections and requests there may be.
+    pub caps: Caps,
     pub max_accounts: usize,
     pub log_format: LogFormat,
     /// A `tracing` filter, such as `info` or `quotagate=debug,info`.
@@ -91,7 +94,7 @@ impl fmt::Display for Origin {
 }
 
 /// Name, default where there is one, what it means. In the order in which they are printed.
-const SETTINGS: [(&str, Option<&str>, &str); 19] = [
+const SETTINGS: [(&str, Option<&str>, &str); 23] = [
     ("listen", Some("127.0.0.1:8080"), "address and port to serve on; port 0 takes a free one"),
     ("tls_cert", None, "PEM file with the certificate to show and its chain; read again on SIGHUP"),
     ("tls_key", None, "PEM file with the private key of that certificate"),
@@ -109,7 +112,24 @@ const SETTINGS: [(&str, Option<&str>, &str); 19] = [
     ),
     ("flush_interval_ms", Some("50"), "how often usage is written, 1 to 60000"),
     ("workers", None, "threads that answer requests, 1 to 1024; the number of cores if not set"),
-    ("max_body_bytes", Some("2097152"), "largest request body, 1024 to 67108864"),
+    ("max_body_bytes", Some("2097152"), "largest document in a request, 1024 to 67108864; other bodies are smaller"),
+    (
+        "max_connections",
+        Some("8192"),
+        "connections in all, 16 to 1000000, as far as the limit of open files goes; at the maximum an idle one makes room",
+    ),
+    (
+        "max_connections_per_peer",
+        Some("1024"),
+        "connections of one address (IPv6: of one /64), 1 to 1000000; not of loopback and trusted proxies",
+    ),
+    (
+        "trusted_proxies",
+        Some("none"),
+        "addresses and networks of proxies that are believed when they say whom a request is from, such as \
+         10.0.0.5,fd00::/8; or none",
+    ),
+    ("max_requests_per_client", Some("256"), "requests in flight of one client behind a trusted proxy, 1 to 1000000"),
     ("max_accounts", Some("10000000"), "most accounts, main and sub together"),
     ("log_format", Some("text"), "text or json"),
     ("log", Some("info"), "log level or filter: error, warn, info, debug, or such as quotagate=debug,info"),
@@ -185,6 +205,12 @@ impl Config {
                 Some(_) => layers.integer("workers", 1, 1_024)? as usize,
             },
             max_body_bytes: layers.integer("max_body_bytes", 1_024, 64 * 1024 * 1024)? as usize,
+            caps: Caps {
+                connections: layers.integer("max_connections", 16, 1_000_000)? as usize,
+                connections_per_peer: layers.integer("max_connections_per_peer", 1, 1_000_000)? as usize,
+                requests_per_client: layers.integer("max_requests_per_client", 1, 1_000_000)? as usize,
+                trusted_proxies: layers.parsed("trusted_proxies")?,
+            },
             max_accounts: layers.integer("max_accounts", 1, 1_000_000_000)? as usize,
             log_format: layers.word("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,
             log: layers.required("log", |text| {

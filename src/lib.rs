@@ -20,6 +20,8 @@ pub mod clock;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod control_socket;
+#[cfg(feature = "server")]
+mod descriptors;
 pub mod domain;
 pub mod engine;
 #[cfg(feature = "mutations")]
@@ -31,6 +33,8 @@ pub mod http;
 #[cfg(feature = "server")]
 pub mod ids;
 pub mod limits;
+#[cfg(feature = "server")]
+pub mod peers;
 pub mod policy;
 #[cfg(feature = "server")]
 mod seal_key;

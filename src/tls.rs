@@ -95,7 +95,10 @@ impl Tls {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider));
         let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(TlsError::Setup)?;
         let resolver: Arc<dyn ResolvesServerCert> = Arc::<Self>::clone(self);
-        Ok(builder.with_no_client_auth().with_cert_resolver(resolver))
+        let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
+        // A client that speaks nothing else is told so by TLS itself.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
     }
 }
 

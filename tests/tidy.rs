@@ -19,9 +19,14 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("seal_key", &["ids"]),
     ("control_socket", &[]),
     ("tls", &[]),
-    ("config", &["engine", "clock", "domain", "tls"]),
+    ("peers", &[]),
+    ("descriptors", &["peers"]),
+    ("config", &["engine", "clock", "domain", "tls", "peers"]),
     ("services", &["domain", "limits", "policy", "engine", "store", "ids", "calendar", "charts"]),
-    ("http", &["domain", "limits", "policy", "engine", "store", "ids", "services", "clock", "calendar", "charts"]),
+    (
+        "http",
+        &["domain", "limits", "policy", "engine", "store", "ids", "services", "clock", "calendar", "charts", "peers"],
+    ),
 ];
 
 const LONGEST_FILE: usize = 400;

@@ -9,9 +9,17 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+/// What the HTTP library says of requests that cannot be read.
+const STRANGERS: &str = "actix_http::h1=off";
+
 pub(super) fn to_stderr(config: &Config) {
     // The filter was read once already; what it lacks is no reason to stop.
     let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    // It calls each stranger's malformed request an error, and they may send as many as they like.
+    let filter = match STRANGERS.parse() {
+        Ok(quiet) if !config.log.contains("actix_http") => filter.add_directive(quiet),
+        Ok(_) | Err(_) => filter,
+    };
     let lines = tracing_subscriber::fmt::layer().with_writer(|| Redacting(io::stderr()));
     let lines = lines.with_ansi(io::stderr().is_terminal());
     let lines = match config.log_format {

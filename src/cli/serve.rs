@@ -57,9 +57,21 @@ pub(super) struct Args {
     /// Threads that answer requests [default: the number of cores]
     #[arg(long, value_name = "N")]
     workers: Option<String>,
-    /// Largest request body [default: 2097152]
+    /// Largest document in a request; other bodies are smaller [default: 2097152]
     #[arg(long, value_name = "BYTES")]
     max_body_bytes: Option<String>,
+    /// Connections in all; at the maximum an idle one makes room [default: 8192]
+    #[arg(long, value_name = "N")]
+    max_connections: Option<String>,
+    /// Connections of one address, not of loopback and trusted proxies [default: 1024]
+    #[arg(long, value_name = "N")]
+    max_connections_per_peer: Option<String>,
+    /// Proxies that are believed when they say whom a request is from: addresses and networks, or `none` [default: none]
+    #[arg(long, value_name = "LIST")]
+    trusted_proxies: Option<String>,
+    /// Requests in flight of one client behind a trusted proxy [default: 256]
+    #[arg(long, value_name = "N")]
+    max_requests_per_client: Option<String>,
     /// Most accounts, main and sub together [default: 10000000]
     #[arg(long, value_name = "N")]
     max_accounts: Option<String>,
@@ -108,6 +120,10 @@ impl Args {
             ("flush_interval_ms", &self.flush_interval_ms),
             ("workers", &self.workers),
             ("max_body_bytes", &self.max_body_bytes),
+            ("max_connections", &self.max_connections),
+            ("max_connections_per_peer", &self.max_connections_per_peer),
+            ("trusted_proxies", &self.trusted_proxies),
+            ("max_requests_per_client", &self.max_requests_per_client),
             ("max_accounts", &self.max_accounts),
             ("log_format", &self.log_format),
             ("log", &self.log),

@@ -1,13 +1,14 @@
 //! Bodies in: bounded, JSON by their content type, typed, with a pointer to what is wrong.
 
+use super::pace::Paced;
+use super::port::Connection;
 use super::problem::{Code, FieldError, Place, Problem};
 use super::state::State;
 use actix_web::dev::Payload;
-use actix_web::error::PayloadError;
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut, Data};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -17,9 +18,21 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of a refused body that are read and dropped, so that the caller sees the answer and keeps its connection.
-const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
+/// A name and a password.
+const MAX_LOGIN_BYTES: usize = 4 * 1024;
+/// 256 decisions or payment events, each with ids of its own.
+const MAX_BATCH_BYTES: usize = 512 * 1024;
+/// Everything else that is no document.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// A body of up to so many bytes is not counted among the large ones.
+const MAX_SMALL_BYTES: usize = 16 * 1024;
+/// Bytes of all large bodies that are being read.
+const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of an unwanted body that are dropped for the connection to stay.
+const MAX_DROPPED_BYTES: usize = 64 * 1024;
 /// Longest piece of a caller's text in an error.
 const MAX_SHOWN_CHARS: usize = 240;
 
@@ -32,16 +45,33 @@ impl FromRequest for JsonBytes {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let checked = check_head(request);
+        let request = request.clone();
         let mut payload = payload.take();
         Box::pin(async move {
-            match checked {
-                Ok(most) => read(&mut payload, most).await.map(Self),
+            let read = match checked {
+                Ok(most) => read(&mut payload, most).await,
+                Err(problem) => Err(problem),
+            };
+            match read {
+                Ok(bytes) => {
+                    was_read(&request);
+                    Ok(Self(bytes))
+                }
                 Err(problem) => {
-                    drain(&mut payload).await;
+                    if has_arrived(&mut payload).await {
+                        was_read(&request);
+                    }
                     Err(problem)
                 }
             }
         })
+    }
+}
+
+/// The connection has nothing of this request left to read.
+pub(crate) fn was_read(request: &HttpRequest) {
+    if let Some(connection) = request.conn_data::<Rc<Connection>>() {
+        connection.body_was_read();
     }
 }
 
@@ -58,14 +88,22 @@ impl FromRequest for OptionalJson {
             return Box::pin(async move { json.await.map(|JsonBytes(bytes)| Self(Some(bytes))) });
         }
         let refused = check_head(request);
+        let request = request.clone();
         let mut payload = payload.take();
         Box::pin(async move {
-            match (payload.next().await, refused) {
+            // Whatever came without a content type is no body, unless it is more than nothing.
+            let first = Paced::new(&mut payload).next().await?;
+            match (first, refused) {
                 (Some(_), Err(problem)) => {
-                    drain(&mut payload).await;
+                    if has_arrived(&mut payload).await {
+                        was_read(&request);
+                    }
                     Err(problem)
                 }
-                (None, _) | (Some(_), Ok(_)) => Ok(Self(None)),
+                (None, _) | (Some(_), Ok(_)) => {
+                    was_read(&request);
+                    Ok(Self(None))
+                }
             }
         })
     }
@@ -79,54 +117,116 @@ fn check_head(request: &HttpRequest) -> Result<usize, Problem> {
     if request.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return Err(Problem::new(Code::UnsupportedMediaType, "send the body without `content-encoding`"));
     }
-    let most = request.app_data::<Data<State>>().map_or(0, |state| state.max_body_bytes);
+    let most = request.app_data::<Data<State>>().map_or(0, |state| max_bytes(request.path(), state.max_body_bytes));
     match content_length(request) {
-        Some(length) if length > most => Err(too_large(most)),
+        Some(length) if length > most as u64 => Err(too_large(most)),
         _ => Ok(most),
     }
 }
 
-fn content_length(request: &HttpRequest) -> Option<usize> {
+/// The most that the body of a request to this path may have: what its largest sensible one needs, and for documents
+/// what the server is set to take.
+fn max_bytes(path: &str, documents: usize) -> usize {
+    let max = match path.strip_prefix("/v1/").unwrap_or_default() {
+        "sessions" => MAX_LOGIN_BYTES,
+        "decisions/batch" => MAX_BATCH_BYTES,
+        "ledger/reconcile" => documents,
+        rest if rest.starts_with("policies/") => documents,
+        rest if rest.starts_with("hooks/") => MAX_BATCH_BYTES,
+        rest if rest.starts_with("operators/") && rest.ends_with("/password") => MAX_LOGIN_BYTES,
+        _ => MAX_BODY_BYTES,
+    };
+    max.min(documents)
+}
+
+fn content_length(request: &HttpRequest) -> Option<u64> {
     request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn too_large(most: usize) -> Problem {
-    Problem::new(Code::BodyTooLarge, format!("the body is larger than the {most} bytes that this server takes"))
+    Problem::new(Code::BodyTooLarge, format!("the body is larger than the {most} bytes that this operation takes"))
 }
 
 async fn read(payload: &mut Payload, most: usize) -> Result<Bytes, Problem> {
-    let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
-    let first = first.map_err(broken)?;
-    let Some(second) = payload.next().await else {
-        // The usual body came in one piece and is not copied.
-        return if first.len() > most { Err(too_large(most)) } else { Ok(first) };
-    };
+    let mut paced = Paced::new(payload);
+    let Some(first) = paced.next().await? else { return Ok(Bytes::new()) };
+    if first.len() > most {
+        return Err(too_large(most));
+    }
+    // The usual body came in one piece and is not copied.
+    let Some(second) = paced.next().await? else { return Ok(first) };
     let mut body = BytesMut::from(first.as_ref());
+    let mut held = Held::default();
     let mut piece = Some(second);
     while let Some(bytes) = piece {
-        body.extend_from_slice(&bytes.map_err(broken)?);
-        if body.len() > most {
-            drain(payload).await;
+        let len = body.len() + bytes.len();
+        if len > most {
             return Err(too_large(most));
         }
-        piece = payload.next().await;
+        held.grow_to(len, most)?;
+        body.extend_from_slice(&bytes);
+        piece = paced.next().await?;
     }
     Ok(body.freeze())
 }
 
-/// Reads and drops the rest of a body, up to a bound; past it the connection is closed.
-pub(crate) async fn drain(payload: &mut Payload) {
-    let mut left = MAX_DRAINED_BYTES;
-    while let Some(Ok(bytes)) = payload.next().await {
-        match left.checked_sub(bytes.len()) {
-            Some(rest) => left = rest,
-            None => return,
+/// Bytes of the large bodies that are being read, all together.
+static HELD_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// What one of them holds of that.
+#[derive(Default)]
+struct Held(usize);
+
+impl Held {
+    /// Errors: 503, there is no room for it now.
+    fn grow_to(&mut self, len: usize, most: usize) -> Result<(), Problem> {
+        let more = len.saturating_sub(MAX_SMALL_BYTES).saturating_sub(self.0);
+        if more == 0 {
+            return Ok(());
         }
+        self.0 += more;
+        let held = HELD_BYTES.fetch_add(more, Ordering::Relaxed) + more;
+        if held > MAX_HELD_BYTES.max(2 * most) {
+            return Err(Problem::new(Code::Busy, "too many large bodies are being sent at once: try again"));
+        }
+        Ok(())
     }
 }
 
-fn broken(error: PayloadError) -> Problem {
-    Problem::new(Code::InvalidHttp, format!("the body could not be read: {error}"))
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD_BYTES.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+/// Drops what has come of a body that nobody wants, without waiting for more, and tells whether that was all of it.
+///
+/// A caller that sent all of it keeps its connection.
+pub(crate) async fn has_arrived(payload: &mut Payload) -> bool {
+    // What came with the head is taken out of the buffer once the handler waits, which it does this once.
+    tokio::task::yield_now().await;
+    let mut left = MAX_DROPPED_BYTES;
+    while let Some(next) = payload.next().now_or_never() {
+        match next {
+            None => return true,
+            Some(Ok(bytes)) if bytes.len() <= left => left -= bytes.len(),
+            Some(_) => return false,
+        }
+    }
+    false
+}
+
+/// Reads and drops the body of an operation that has none.
+///
+/// Errors: 413, it is more than anybody would send by mistake; 408, it comes too slowly.
+pub(crate) async fn pass_over(request: &HttpRequest, payload: &mut Payload) -> Result<(), Problem> {
+    let mut paced = Paced::new(payload);
+    let mut left = MAX_DROPPED_BYTES;
+    while let Some(piece) = paced.next().await? {
+        left = left.checked_sub(piece.len()).ok_or_else(|| too_large(MAX_DROPPED_BYTES))?;
+    }
+    was_read(request);
+    Ok(())
 }
 
 /// Reads a JSON object as a `T`.

@@ -194,7 +194,7 @@ impl FromRequest for Act {
         let request = request.clone();
         let mut payload = payload.take();
         Box::pin(async move {
-            body::drain(&mut payload).await;
+            body::pass_over(&request, &mut payload).await?;
             Self::of(&request, &ChangeQuery::read(&request)?, b"")
         })
     }

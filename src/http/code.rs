@@ -129,6 +129,10 @@ codes! {
     PreconditionRequired PRECONDITION_REQUIRED "Precondition required",
     /// Too many logins have failed: wait.
     TooManyAttempts TOO_MANY_REQUESTS "Too many attempts",
+    /// This client has as many requests in flight as it may.
+    TooManyRequests TOO_MANY_REQUESTS "Too many requests",
+    /// The body comes too slowly.
+    RequestTimeout REQUEST_TIMEOUT "Request timeout",
     /// The headers are longer than this server takes.
     HeadersTooLarge REQUEST_HEADER_FIELDS_TOO_LARGE "Headers too large",
     /// Something broke in the server.

@@ -3,11 +3,10 @@
 //! What a connection came by is written down when it is accepted, from the kind of socket that it is. Nothing in a request
 //! has a part in it.
 
+use super::port::{Socket, Stream};
 use super::problem::{Code, Problem};
 use actix_web::HttpRequest;
 use actix_web::dev::{Extensions, ServiceRequest};
-use actix_web::rt::net::UnixStream;
-use std::any::Any;
 
 /// What the audit log has as the address.
 const ADDRESS: &str = "control.sock";
@@ -30,9 +29,9 @@ impl Peer {
 }
 
 /// Called for each connection that is accepted.
-pub(super) fn mark(connection: &dyn Any, data: &mut Extensions) {
-    if let Some(stream) = connection.downcast_ref::<UnixStream>() {
-        let user = stream.peer_cred().ok().map(|peer| peer.uid());
+pub(super) fn mark(stream: &Stream, data: &mut Extensions) {
+    if let Some(Socket::Control(socket)) = stream.socket() {
+        let user = socket.peer_cred().ok().map(|peer| peer.uid());
         data.insert(Peer::of(user, rustix::process::geteuid().as_raw()));
     }
 }

@@ -2,14 +2,18 @@
 
 use super::access::{self, Passed};
 use super::body;
+use super::client;
 use super::door;
 use super::front::Front;
+use super::port::{self, Answering, Connection};
 use super::problem::{Code, Problem};
 use super::request_id::{self, RequestId};
 use super::security_headers::Protection;
 use super::security_log;
+use super::sliced::Sliced;
 use super::state::State;
 use super::tags;
+use super::tunnel;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::http::{ConnectionType, Method, StatusCode, header};
@@ -18,12 +22,13 @@ use actix_web::{Error, HttpMessage, HttpResponse};
 use futures_util::FutureExt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 
 /// The outermost middleware.
 pub(crate) fn floor<S, B>(
     mut request: ServiceRequest,
     service: &S,
-) -> impl Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>> + use<S, B>
+) -> impl Future<Output = Result<ServiceResponse<Sliced<EitherBody<B>>>, Error>> + use<S, B>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
     S::Future: 'static,
@@ -35,30 +40,36 @@ where
         // The same answer; that its body is not sent is seen to where answers are written.
         request.head_mut().method = Method::GET;
     }
+    let now_ms = port::now_ms();
+    let connection = request.conn_data::<Rc<Connection>>().cloned();
+    let answering = connection.map(|connection| connection.begin(now_ms, has_body(&request)));
     let front = state.as_ref().map_or_else(Front::default, |state| state.front);
     let protection = Protection::of(&request, front);
-    let checked = door::check(&request, front).and_then(|()| match &state {
-        Some(state) => access::check(&request, state),
+    let checked = tunnel::refuse(&request).and_then(|()| door::check(&request, front)).and_then(|()| match &state {
+        Some(state) => client::admit(&request, state).and_then(|client| Ok((client, access::check(&request, state)?))),
         None => Err(Problem::internal(&"the server has no state")),
     });
     let let_in = match checked {
-        Ok(caller) => {
+        Ok((client, caller)) => {
             request.extensions_mut().insert(Passed::new(id.clone(), caller));
-            Ok(AssertUnwindSafe(service.call(request)).catch_unwind())
+            Ok((client, AssertUnwindSafe(service.call(request)).catch_unwind()))
         }
         Err(problem) => Err((request, problem)),
     };
     async move {
         let _in_traffic = state.as_ref().map(|state| state.traffic.enter());
         let mut response = match let_in {
-            Ok(answered) => match answered.await {
+            Ok((_client, answered)) => match answered.await {
                 Ok(Ok(response)) => finished(response, &id),
                 // No response to work on: the error is answered by the server itself, so it carries all it needs.
                 Ok(Err(error)) => return Err(protection.of_problem(named(as_problem(&error), &id)).into()),
                 Err(panic) => return Err(protection.of_problem(named(panicked(&*panic), &id)).into()),
             },
             Err((mut request, problem)) => {
-                body::drain(&mut request.take_payload()).await;
+                // ORDER: before the answer, which is not held up by what has not come.
+                if body::has_arrived(&mut request.take_payload()).await {
+                    body::was_read(request.request());
+                }
                 if let Some(state) = &state {
                     security_log::note_refusal(state, &request, (&problem, &id));
                 }
@@ -72,8 +83,22 @@ where
         if state.as_ref().is_some_and(|state| state.traffic.is_draining()) {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
-        Ok(response)
+        if let Some(answering) = answering.as_ref().map(Answering::connection)
+            && answering.leaves_body()
+        {
+            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+            answering.end_with_answer(port::now_ms());
+        }
+        Ok(response.map_body(|_, body| Sliced::new(body)))
     }
+}
+
+/// Whether a body follows the head: then whoever answers has to know whether it was read.
+fn has_body(request: &ServiceRequest) -> bool {
+    let headers = request.headers();
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
+        || tunnel::asked_for(request).is_some()
 }
 
 /// A problem in our form, a read that the caller has already without its body, else as it is.

@@ -288,6 +288,7 @@ fn is_usual(code: Code) -> bool {
         | Code::Forbidden
         | Code::PreconditionRequired
         | Code::TooManyAttempts
+        | Code::RequestTimeout
         | Code::Internal
         | Code::Busy => true,
         Code::InvalidHttp
@@ -302,6 +303,7 @@ fn is_usual(code: Code) -> bool {
         | Code::ForeignOrigin
         | Code::ForeignHost
         | Code::HeadersTooLarge
+        | Code::TooManyRequests
         | Code::NoSuchPath
         | Code::UnknownReservation
         | Code::ReservationConflict

@@ -1,6 +1,6 @@
 //! The paths that there are, read from the OpenAPI document, and the answer where a request fits none.
 
-use super::body::drain;
+use super::body;
 use super::openapi;
 use super::problem::{Code, Problem};
 use actix_web::dev::{Payload, ResourceDef};
@@ -65,14 +65,15 @@ fn methods(item: &PathItem) -> BTreeSet<&'static str> {
     methods.into_iter().filter(|(_, there)| *there).map(|(method, _)| method).collect()
 }
 
-/// 204 to `OPTIONS`, 405 where the path exists for other methods, both with `Allow`; else 404. The body is read, so the
-/// connection stays.
+/// 204 to `OPTIONS`, 405 where the path exists for other methods, both with `Allow`; else 404. A body is not waited for.
 pub(crate) async fn fallback(
     request: HttpRequest,
     paths: Data<Paths>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    drain(&mut Payload::Stream { payload: Box::pin(payload) }).await;
+    if body::has_arrived(&mut Payload::Stream { payload: Box::pin(payload) }).await {
+        body::was_read(&request);
+    }
     let shown: String = request.path().chars().take(200).flat_map(char::escape_debug).collect();
     Err(match paths.allow(request.path()) {
         Some(methods) if request.method() == Method::OPTIONS => {

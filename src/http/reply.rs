@@ -4,14 +4,15 @@ use super::problem::Problem;
 use super::tags;
 use crate::services::Done;
 use actix_web::http::header::{self, HeaderValue};
+use actix_web::web::Bytes;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// 200 with JSON that is already written.
-pub(crate) fn json_bytes(bytes: Vec<u8>) -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, JSON)).body(bytes)
+pub(crate) fn json_bytes(bytes: impl Into<Bytes>) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, JSON)).body(bytes.into())
 }
 
 /// 200 with a value.
@@ -34,7 +35,7 @@ pub(crate) fn view(value: &impl Serialize) -> Result<HttpResponse, Problem> {
 }
 
 /// 200 with JSON that is already written, and its entity tag.
-pub(crate) fn tagged(tag: String, bytes: Vec<u8>) -> HttpResponse {
+pub(crate) fn tagged(tag: String, bytes: impl Into<Bytes>) -> HttpResponse {
     let mut response = json_bytes(bytes);
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(header::ETAG, tag);

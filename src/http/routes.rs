@@ -133,7 +133,7 @@ pub(super) fn configure(app: &mut web::ServiceConfig) {
         .configure(|scope| control(&mut ServiceConfig::new(scope)))
         .service(docs::to_ui)
         .service(help::errors)
-        .service(docs::ui())
+        .service(docs::ui)
         .default_service(web::to(paths::fallback));
     #[cfg(feature = "manual-clock")]
     app.service(super::test_clock::advance);

@@ -2,9 +2,11 @@
 
 use super::front::Front;
 use super::metrics::Metrics;
+use super::port::Admission;
 use super::problem::{Code, Problem};
 use crate::clock::Clock;
 use crate::engine::Engine;
+use crate::peers::Caps;
 use crate::services::flush::Flusher;
 use crate::services::operators::Delays;
 use crate::services::{self, Following, Services, api_keys, due, raise_requests};
@@ -25,6 +27,7 @@ pub struct State {
     pub(crate) watched: Watched,
     pub(crate) max_body_bytes: usize,
     pub(crate) front: Front,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) traffic: Traffic,
     pub(crate) in_flight_keys: super::idempotency::InFlight,
     /// Failed logins.
@@ -57,6 +60,7 @@ impl State {
             watched,
             max_body_bytes,
             front: Front::Local,
+            admission: Admission::new(Caps::of_one_kind(usize::MAX)),
             traffic: Traffic::default(),
             in_flight_keys: super::idempotency::InFlight::default(),
             delays: Delays::default(),
@@ -64,6 +68,12 @@ impl State {
             refusals: super::security_log::Refusals::default(),
             verifying: Arc::new(Semaphore::new(1)),
         }
+    }
+
+    /// How many connections there may be, any number of them otherwise.
+    #[must_use]
+    pub fn with_caps(self, caps: Caps) -> Self {
+        Self { admission: Admission::new(caps), ..self }
     }
 
     /// Where requests come from, which is plain HTTP on a loopback address otherwise.

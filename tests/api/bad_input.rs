@@ -117,9 +117,9 @@ fn what_is_no_json_object_is_refused() {
 #[test]
 fn deep_and_huge_bodies_are_refused_and_the_server_goes_on() {
     let server = Server::start();
-    let deep = format!("{{\"account\": {}", "[".repeat(1_000_000));
-    let deep_units = format!("{{\"units\": {}", "{\"a\":".repeat(100_000));
-    let huge = format!("{{\"account\": \"{}\"}}", "a".repeat(3 * 1024 * 1024));
+    let deep = format!("{{\"account\": {}", "[".repeat(60_000));
+    let deep_units = format!("{{\"units\": {}", "{\"a\":".repeat(10_000));
+    let huge = format!("{{\"account\": \"{}\"}}", "a".repeat(64 * 1024));
     let deep_batch = format!("{{\"decisions\": [{}", "[".repeat(500_000));
 
     assert!(matches!(text(&server, &deep).status, 400 | 422));

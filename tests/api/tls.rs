@@ -75,13 +75,15 @@ fn a_decision_is_answered_in_tls_and_in_nothing_else() {
 }
 
 #[test]
-fn both_versions_of_http_are_offered() {
+fn http_1_1_is_spoken_and_whoever_wants_nothing_but_http_2_is_told_by_tls() {
     let certificate = Certificate::new();
     let secure = Secure::start(&certificate);
-    let agreed = |protocols: &[&str]| Secured::connect(secure.port(), &certificate, protocols).unwrap().protocol();
+    let agreed = |protocols: &[&str]| Secured::connect(secure.port(), &certificate, protocols).map(|it| it.protocol());
 
-    assert_eq!(agreed(&["h2", "http/1.1"]).as_deref(), Some("h2"));
-    assert_eq!(agreed(&["http/1.1"]).as_deref(), Some("http/1.1"));
+    assert_eq!(agreed(&["h2", "http/1.1"]).unwrap().as_deref(), Some("http/1.1"));
+    assert_eq!(agreed(&["http/1.1"]).unwrap().as_deref(), Some("http/1.1"));
+    assert!(agreed(&["h2"]).is_err());
+    assert_eq!(secure.decide(&mut secure.connect(&certificate).unwrap())["decision"], "allow");
 }
 
 #[test]

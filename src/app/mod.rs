@@ -1,9 +1,12 @@
 //! The composition root: builds the server from its parts, and stops it in order.
 
+mod background;
+
 use crate::calendar_file::{self, CalendarFileError};
 use crate::clock::{self, Clock, ClockBehind};
 use crate::config::Config;
 use crate::control_socket::{self, ControlSocket};
+use crate::descriptors;
 use crate::engine::{Engine, Options};
 use crate::http::front::Front;
 use crate::http::server::{self, Listeners};
@@ -20,7 +23,6 @@ use crate::services::{Context, Error, Services, follow_with};
 use crate::store::embedded::{self, EmbeddedStore, StartReport};
 use crate::store::{AdminStore, CounterStore, StoreError};
 use crate::tls::{Tls, TlsError};
-use actix_web::dev::ServerHandle;
 use actix_web::rt::{System, SystemRunner};
 use actix_web::web::Data;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -33,7 +35,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What is active where nothing was ever published and no document is named.
-const BUILT_IN_POLICY: &str = include_str!("../policies/minimax.yaml");
+const BUILT_IN_POLICY: &str = include_str!("../../policies/minimax.yaml");
 /// How often it is looked whether all requests have been answered.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// Time for the last answers to leave.
@@ -127,6 +129,7 @@ impl App {
     /// Errors: the port or the folder cannot be had, what is stored cannot be used, the clock is behind.
     pub fn start(config: Config) -> Result<Self, AppError> {
         let front = front(&config)?;
+        let caps = descriptors::within_limit(config.caps.clone());
         let tls = config.tls.clone().map(|files| Tls::load(files, clock::wall_ms())).transpose()?.map(Arc::new);
         let calendar = calendar_file::load(config.calendar.as_deref())?;
         // ORDER: the port before the folder, so that a second server changes nothing.
@@ -162,7 +165,8 @@ impl App {
         let kept = Kept { history, now: Box::new(move || ticking.now_ms()) };
         let flusher = Arc::new(Flusher::start(engine, counters, config.flush_interval, Some(kept)));
         let watched = Watched { store: store.clone(), following, flusher: flusher.clone(), recorder };
-        let state = Data::new(State::new(Arc::new(services), clock, watched, config.max_body_bytes).with_front(front));
+        let state = State::new(Arc::new(services), clock, watched, config.max_body_bytes);
+        let state = Data::new(state.with_front(front).with_caps(caps));
         let setup = state.services.keyring().offer_setup(&Ids::from_system());
         let started = Started { address, revision, store: report, boot, setup };
         // ORDER: before anyone is told that it serves, so that whoever waits for that can stop it in order.
@@ -191,12 +195,13 @@ impl Parts {
     async fn serve(self) -> Result<(), AppError> {
         let Self { listeners, tls, state, flusher, store, socket, config, mut stops, hangups } = self;
         let tls_config = tls.as_ref().map(Tls::server_config).transpose()?;
-        let server = server::start(listeners, state.clone(), config.workers, tls_config)?;
-        let handle = server.handle();
-        let mut server = actix_web::rt::spawn(server);
-        let upkeep = actix_web::rt::spawn(keep_up(state.clone()));
-        let notices = actix_web::rt::spawn(notice(state.clone()));
-        let reloads = tls.zip(hangups).map(|(tls, hangups)| actix_web::rt::spawn(reload(tls, hangups)));
+        let settings = server::Settings { workers: config.workers, tls: tls_config };
+        let servers = server::start(listeners, &state, settings)?;
+        let handles = servers.handles();
+        let mut server = actix_web::rt::spawn(servers.run());
+        let upkeep = actix_web::rt::spawn(background::keep_up(state.clone()));
+        let notices = actix_web::rt::spawn(background::notice(state.clone()));
+        let reloads = tls.zip(hangups).map(|(tls, hangups)| actix_web::rt::spawn(background::reload(tls, hangups)));
         tokio::select! {
             () = stops.asked() => {}
             ended = &mut server => return Err(AppError::Server(
@@ -211,7 +216,7 @@ impl Parts {
             tracing::warn!("stopped by a second signal");
             std::process::exit(1);
         });
-        drain(&state, &handle, config.shutdown_timeout).await;
+        drain(&state, &handles, config.shutdown_timeout).await;
         upkeep.abort();
         notices.abort();
         reloads.inspect(|reloads| reloads.abort());
@@ -229,8 +234,8 @@ impl Parts {
     }
 }
 
-async fn drain(state: &State, handle: &ServerHandle, timeout: Duration) {
-    handle.pause().await;
+async fn drain(state: &State, servers: &server::Handles, timeout: Duration) {
+    servers.pause().await;
     state.traffic().drain();
     let until = Instant::now() + timeout;
     actix_web::rt::time::sleep(DRAIN_GRACE).await;
@@ -238,43 +243,7 @@ async fn drain(state: &State, handle: &ServerHandle, timeout: Duration) {
         actix_web::rt::time::sleep(DRAIN_POLL).await;
     }
     actix_web::rt::time::sleep(DRAIN_GRACE).await;
-    handle.stop(false).await;
-}
-
-/// What has to be looked at every second.
-async fn keep_up(state: Data<State>) {
-    loop {
-        actix_web::rt::time::sleep(clock::OBSERVE_EVERY).await;
-        state.tick();
-    }
-}
-
-/// Once a second, what has changed by time alone goes to the audit log.
-async fn notice(state: Data<State>) {
-    let mut troubled = false;
-    loop {
-        actix_web::rt::time::sleep(clock::OBSERVE_EVERY).await;
-        let state = state.clone();
-        let noticed = actix_web::rt::task::spawn_blocking(move || state.notice().map_err(|error| error.to_string()));
-        let trouble = noticed.await.map_err(|error| error.to_string()).and_then(|noticed| noticed).err();
-        if let Some(error) = trouble.as_ref().filter(|_| !troubled) {
-            tracing::error!(%error, "what changes by time alone, or when keys were last used, cannot be written to the audit log for now");
-        }
-        troubled = trouble.is_some();
-    }
-}
-
-/// Reads the certificate again as often as that is asked for. What cannot be read leaves the present one.
-async fn reload(tls: Arc<Tls>, mut hangups: Signal) {
-    while hangups.recv().await.is_some() {
-        let tls = Arc::clone(&tls);
-        let read = actix_web::rt::task::spawn_blocking(move || tls.reload(clock::wall_ms()));
-        match read.await.map_err(io::Error::other).map_err(AppError::Server) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the present certificate stays"),
-            Err(error) => tracing::error!(%error, "the present certificate stays"),
-        }
-    }
+    servers.stop().await;
 }
 
 /// Errors: credentials would go over a network in plain HTTP.
