@@ -15,6 +15,8 @@ const DOCUMENT: usize = 1_800_000;
 const NOTE: usize = 3_900;
 /// A segment that is no longer has nothing in it.
 const EMPTY: u64 = 4 * 1024;
+/// New connections in one go: few beside what there is room for.
+const BURST: usize = 24;
 const PATIENCE: Duration = Duration::from_secs(10);
 const SOURCES: [u8; 4] = [2, 3, 4, 5];
 
@@ -26,7 +28,10 @@ fn descriptors(arena: &Arena, scale: Scale) -> Got {
     let mut got = Got::default();
     let mut owner = Publisher::on(arena);
     let mut crowd = Crowd::at(arena.address());
-    crowd.join(COUNT, &SOURCES);
+    for _ in 0..COUNT / BURST {
+        crowd.join(BURST, &SOURCES);
+        crowd.work(Duration::from_millis(5), |_| false);
+    }
     crowd.say(b"GET /hea");
     let (began, lasts) = (Instant::now(), scale.of(Duration::from_secs(2), Duration::from_secs(6)));
     while began.elapsed() < lasts && got.faults.is_empty() {
@@ -34,10 +39,11 @@ fn descriptors(arena: &Arena, scale: Scale) -> Got {
             got.faults.push(format!("document {} was not published: {error}", owner.published));
         }
         // What was ended comes again, so that there is never one free.
-        crowd.work(Duration::from_millis(50), |_| false);
-        let ended = crowd.ended();
-        crowd.members.retain(|member| member.ended_after.is_none());
-        crowd.join(ended, &SOURCES);
+        for _ in 0..10 {
+            crowd.members.retain(|member| member.ended_after.is_none());
+            crowd.join((COUNT - crowd.members.len()).min(BURST), &SOURCES);
+            crowd.work(Duration::from_millis(5), |_| false);
+        }
         crowd.say(b"l");
     }
     let ready = owner.line.ask(&head("GET /readyz", HOST)).map_err(|error| error.to_string());

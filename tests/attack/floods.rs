@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 const HEAD_DEADLINE: Duration = Duration::from_secs(13);
 const SOURCES: [u8; 4] = [1, 2, 3, 4];
 
+/// New connections in one go where few are allowed: with more than there is room for, one that is honest could have to
+/// make room before it has said anything.
+const BURST: usize = 16;
+
 pub const ATTACKS: [Attack; 5] = [
     Attack { name: "connections that say nothing", front: Front::Plain, run: silent },
     Attack { name: "connections idle after an answer", front: Front::Plain, run: idle },
@@ -65,10 +69,10 @@ fn capped(arena: &Arena, scale: Scale) -> Got {
     let mut opened = 0;
     while Instant::now() < until {
         crowd.members.retain(|member| member.ended_after.is_none());
-        let more = 100_usize.saturating_sub(crowd.members.len());
+        let more = 100_usize.saturating_sub(crowd.members.len()).min(BURST);
         crowd.join(more, &SOURCES);
         opened += more;
-        crowd.work(Duration::from_millis(50), |_| false);
+        crowd.work(Duration::from_millis(10), |_| false);
     }
     let open = arena.sockets();
     got.effort = format!("{opened}, nothing");

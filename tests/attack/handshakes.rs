@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 /// A handshake that is not done by then is ended; some slack for the server to notice.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(13);
 
+/// New connections in one go where few are allowed: with more than there is room for, one that is honest could have to
+/// make room before it has said anything.
+const BURST: usize = 16;
+
 pub const ATTACKS: [Attack; 3] = [
     Attack { name: "TLS handshakes that do not begin", front: Front::Tls, run: silent },
     Attack { name: "64 connections allowed, TLS that does not begin", front: Front::CappedTls, run: capped },
@@ -57,10 +61,10 @@ fn capped(arena: &Arena, scale: Scale) -> Got {
     let mut opened = 0;
     while Instant::now() < until {
         crowd.members.retain(|member| member.ended_after.is_none());
-        let more = 80_usize.saturating_sub(crowd.members.len());
+        let more = 80_usize.saturating_sub(crowd.members.len()).min(BURST);
         crowd.join(more, &[1, 2]);
         opened += more;
-        crowd.work(Duration::from_millis(50), |_| false);
+        crowd.work(Duration::from_millis(10), |_| false);
     }
     got.effort = format!("{opened}, nothing");
     got.got = crowd.fate();
