@@ -5,7 +5,7 @@ RELEASE = --release
 DEMO = cargo run $(RELEASE) -- simulate --policy policies/minimax.yaml \
 	--trace tests/data/AzureLLMInferenceTrace_code.csv --resource MiniMax-M2
 
-.PHONY: help run demo test faults check deny bench bench-http bench-start bench-payments bench-logins openapi schemathesis lint-openapi browser clean
+.PHONY: help run demo test faults attack check deny bench bench-http bench-start bench-payments bench-logins openapi schemathesis lint-openapi browser clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -24,6 +24,9 @@ test: ## all tests, first those with faults put into the engine
 
 faults: ## kills, power cuts, rot and disk errors put to the server, 120 rounds each, and what came of them
 	tests/faults.sh $(RELEASE) --features failpoints
+
+attack: ## every attack on the release binary for two minutes, and the table of what came of each
+	cargo test --release --test attack -- --ignored --nocapture --exact campaign
 
 check: ## formatting, lints, the library alone, openapi/openapi.json against the code, the dependencies
 	cargo fmt --check

@@ -260,9 +260,14 @@ fn front(config: &Config) -> Result<Front, AppError> {
     }
 }
 
+/// Connections that the system holds until they are accepted, as far as its own maximum goes.
+const BACKLOG: i32 = 4_096;
+
 fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
     let failed = |why: io::Error| AppError::Listen { address, why };
     let listener = TcpListener::bind(address).map_err(failed)?;
+    // The standard library asks for 128. A burst of more would have others try again after a second.
+    rustix::net::listen(&listener, BACKLOG).map_err(|error| failed(error.into()))?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }

@@ -40,9 +40,8 @@ where
         // The same answer; that its body is not sent is seen to where answers are written.
         request.head_mut().method = Method::GET;
     }
-    let now_ms = port::now_ms();
     let connection = request.conn_data::<Rc<Connection>>().cloned();
-    let answering = connection.map(|connection| connection.begin(now_ms, has_body(&request)));
+    let answering = connection.map(|connection| connection.begin(has_body(&request)));
     let front = state.as_ref().map_or_else(Front::default, |state| state.front);
     let protection = Protection::of(&request, front);
     let checked = tunnel::refuse(&request).and_then(|()| door::check(&request, front)).and_then(|()| match &state {

@@ -1,5 +1,7 @@
 //! A server as a child process, and a client that says what it got.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -21,6 +23,8 @@ pub struct Server {
     pub address: String,
     folder: Arc<TempDir>,
     arguments: Vec<String>,
+    /// What `ulimit` is told before each start.
+    limit: Option<String>,
     agent: Agent,
     /// What the start printed to make the first credential with.
     pub setup: Option<String>,
@@ -48,11 +52,20 @@ impl Server {
 
     /// The same, and its requests carry a key that may everything.
     pub fn start_with(arguments: &[&str]) -> Self {
-        let mut server = Self::bare_with(arguments);
-        let made = server.set_up("/v1/api-keys", &json!({"name": "tests", "scopes": ["admin"]}));
+        Self::bare_with(arguments).with_key()
+    }
+
+    /// The same, as a process that may have so many descriptors open.
+    pub fn start_under(limit: &str, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        Self::launch_under(Some(limit), Arc::new(tempfile::tempdir().unwrap()), arguments, None).with_key()
+    }
+
+    fn with_key(mut self) -> Self {
+        let made = self.set_up("/v1/api-keys", &json!({"name": "tests", "scopes": ["admin"]}));
         assert_eq!(made.status, 201, "{}", made.text);
-        server.key = Some(made.json["secret"].as_str().unwrap().to_owned());
-        server
+        self.key = Some(made.json["secret"].as_str().unwrap().to_owned());
+        self
     }
 
     /// Nobody has made a credential yet.
@@ -77,8 +90,12 @@ impl Server {
     }
 
     fn launch(folder: Arc<TempDir>, arguments: Vec<String>, key: Option<String>) -> Self {
+        Self::launch_under(None, folder, arguments, key)
+    }
+
+    fn launch_under(limit: Option<&str>, folder: Arc<TempDir>, arguments: Vec<String>, key: Option<String>) -> Self {
         let log = File::create(folder.path().join("log")).unwrap();
-        let mut child = command(&folder.path().join("data"))
+        let mut child = command_under(limit, &folder.path().join("data"))
             .args(["--workers", "2"])
             .args(if arguments.iter().any(|argument| argument == "--listen") { &[][..] } else { &LOOPBACK })
             .args(&arguments)
@@ -107,18 +124,24 @@ impl Server {
         // What else it prints is read, so that it never waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
         let agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
-        Self { child, address, folder, arguments, agent, setup, key, printed }
+        let limit = limit.map(str::to_owned);
+        Self { child, address, folder, arguments, limit, agent, setup, key, printed }
     }
 
     /// Stops in order, then starts on the same folder with other arguments.
     pub fn restart_with(mut self, arguments: &[&str]) -> Self {
         self.signal(Signal::TERM);
         assert!(self.ended().success(), "{}", self.log());
-        Self::launch(
+        Self::launch_under(
+            self.limit.as_deref(),
             self.folder.clone(),
             arguments.iter().map(|&argument| argument.to_owned()).collect(),
             self.key.clone(),
         )
+    }
+
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn port(&self) -> u16 {
@@ -162,7 +185,7 @@ impl Server {
 
     /// Another server on the folder of one that has ended.
     pub fn on_the_folder_of(ended: &Self) -> Self {
-        Self::launch(ended.folder.clone(), ended.arguments.clone(), ended.key.clone())
+        Self::launch_under(ended.limit.as_deref(), ended.folder.clone(), ended.arguments.clone(), ended.key.clone())
     }
 
     /// Kills it and starts another one over the same folder, which is not told to accept the clock.
@@ -274,7 +297,19 @@ impl Reply {
 }
 
 fn command(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quotagate"));
+    command_under(None, data)
+}
+
+fn command_under(limit: Option<&str>, data: &Path) -> Command {
+    let program = env!("CARGO_BIN_EXE_quotagate");
+    let mut command = match limit {
+        None => Command::new(program),
+        Some(limit) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\""), program]);
+            shell
+        }
+    };
     command.arg("serve").arg("--data").arg(data).env_remove("QUOTAGATE_CONFIG");
     command
 }

@@ -61,6 +61,22 @@ impl Files {
 /// A connection in TLS to a server on this machine.
 pub struct Secured(StreamOwned<ClientConnection, TcpStream>);
 
+impl Read for Secured {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Secured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
 impl Secured {
     /// Errors: the two do not agree, or the server shows another certificate than `trusted`.
     pub fn connect(port: u16, trusted: &Certificate, protocols: &[&str]) -> std::io::Result<Self> {

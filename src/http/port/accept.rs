@@ -1,6 +1,7 @@
 //! From an accepted socket to a stream that HTTP is spoken on: admission, socket options, TLS.
 
 use super::admission::{Admission, Permit};
+use super::patrol;
 use super::stream::{Socket, Stream};
 use std::io;
 use std::net::SocketAddr;
@@ -28,21 +29,28 @@ pub(crate) async fn port(doors: Doors, socket: TcpStream) -> io::Result<(Stream,
     let permit = admitted(&doors, peer)?;
     // Small answers are not held back to be sent with later ones.
     socket.set_nodelay(true)?;
+    // ORDER: before TLS, so that whoever does not agree on it makes room like any other.
+    let joined = patrol::join();
     let socket = match &doors.tls {
         None => Socket::Plain(socket),
         Some(tls) => {
-            let agreed = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(socket)).await;
+            let agreed = tokio::select! {
+                biased;
+                () = joined.is_cut_off() => return Err(io::ErrorKind::ConnectionAborted.into()),
+                agreed = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(socket)) => agreed,
+            };
+            joined.has_agreed(patrol::now_ms());
             Socket::Tls(Box::new(agreed.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??))
         }
     };
-    Ok((Stream::new(socket, permit), peer))
+    Ok((Stream::new(socket, permit, joined), peer))
 }
 
 /// A connection by the control socket.
 ///
 /// Errors: there are too many; it is closed.
 pub(crate) fn control(doors: &Doors, socket: UnixStream) -> io::Result<(Stream, Option<SocketAddr>)> {
-    Ok((Stream::new(Socket::Control(socket), admitted(doors, None)?), None))
+    Ok((Stream::new(Socket::Control(socket), admitted(doors, None)?, patrol::join()), None))
 }
 
 fn admitted(doors: &Doors, peer: Option<SocketAddr>) -> io::Result<Permit> {

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 /// Bytes that are read before what came is looked at, so that a burst is no more memory than this.
 const BURST_BYTES: usize = 16 * 1024;
@@ -24,8 +24,10 @@ pub(crate) const LEAST_RATE: u64 = 1_024;
 pub(crate) struct Connection {
     /// Requests that are being answered.
     in_flight: Cell<u32>,
-    /// The last time that a request began or ended, or the connection was accepted.
-    active_ms: Cell<u64>,
+    /// Whether a request has come on it.
+    has_asked: Cell<bool>,
+    /// The last turn in which a request began or ended, or the connection was accepted.
+    turn: Cell<u64>,
     /// Since when a head is incomplete.
     head_since_ms: Cell<Option<u64>>,
     /// Bytes that came since the last request began, while none was in flight.
@@ -96,14 +98,33 @@ pub(super) enum Side {
 }
 
 impl Connection {
-    pub(super) fn new(now_ms: u64) -> Self {
-        Self { active_ms: Cell::new(now_ms), head_since_ms: Cell::new(Some(now_ms)), ..Self::default() }
+    /// Turns number what the connections of a worker do, in its order: the clock is too coarse for that.
+    pub(super) fn new(now_ms: u64, turn: u64) -> Self {
+        Self { turn: Cell::new(turn), head_since_ms: Cell::new(Some(now_ms)), ..Self::default() }
+    }
+
+    /// TLS is agreed on: the time for the first head begins.
+    pub(super) fn has_agreed(&self, now_ms: u64) {
+        self.head_since_ms.set(Some(now_ms));
+    }
+
+    /// Waits until it is cut.
+    pub(super) async fn is_cut_off(&self) {
+        std::future::poll_fn(|cx| {
+            if self.is_cut() {
+                return Poll::Ready(());
+            }
+            self.waits(Side::Read, cx.waker(), 0);
+            Poll::Pending
+        })
+        .await;
     }
 
     /// A request has begun; it is being answered until what is returned is dropped.
-    pub(crate) fn begin(self: &Rc<Self>, now_ms: u64, has_body: bool) -> Answering {
+    pub(crate) fn begin(self: &Rc<Self>, has_body: bool) -> Answering {
         self.in_flight.set(self.in_flight.get() + 1);
-        self.active_ms.set(now_ms);
+        self.has_asked.set(true);
+        self.turn.set(super::patrol::next_turn());
         self.head_since_ms.set(None);
         self.head_bytes.set(0);
         self.body_unread.set(has_body);
@@ -144,8 +165,9 @@ impl Connection {
         self.in_flight.get() == 0 && self.cut.get().is_none()
     }
 
-    pub(super) fn active_ms(&self) -> u64 {
-        self.active_ms.get()
+    /// The least one makes room first: whoever never asked for anything, then whoever has not for the longest.
+    pub(super) fn worth(&self) -> (bool, u64) {
+        (self.has_asked.get(), self.turn.get())
     }
 
     /// Ends what has become too slow.
@@ -248,7 +270,7 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         self.0.in_flight.set(self.0.in_flight.get().saturating_sub(1));
-        self.0.active_ms.set(super::patrol::now_ms());
+        self.0.turn.set(super::patrol::next_turn());
     }
 }
 
@@ -257,7 +279,7 @@ mod tests {
     use super::*;
 
     fn connection() -> Rc<Connection> {
-        Rc::new(Connection::new(0))
+        Rc::new(Connection::new(0, 0))
     }
 
     #[test]
@@ -266,7 +288,7 @@ mod tests {
 
         connection.look_at(HEAD_MS);
         assert!(!connection.is_cut());
-        drop(connection.begin(HEAD_MS, false));
+        drop(connection.begin(false));
         connection.look_at(100 * HEAD_MS);
         assert!(!connection.is_cut(), "idle is not slow: nothing has come");
         connection.has_read(1, 100 * HEAD_MS);
@@ -279,7 +301,7 @@ mod tests {
     #[test]
     fn a_request_that_is_being_answered_is_never_a_slow_head() {
         let connection = connection();
-        let answering = connection.begin(0, true);
+        let answering = connection.begin(true);
 
         connection.has_read(MAX_HEAD_BYTES * 2, 0);
         connection.look_at(HEAD_MS * 3);
@@ -306,7 +328,7 @@ mod tests {
     fn a_reader_is_given_a_grace_and_then_a_least_rate() {
         let taken_at = |bytes: u64, waited_ms: u64| {
             let connection = connection();
-            drop(connection.begin(0, false));
+            drop(connection.begin(false));
             connection.waits(Side::Write, Waker::noop(), 0);
             connection.has_written(bytes as usize);
             connection.look_at(waited_ms);
@@ -323,7 +345,7 @@ mod tests {
     fn what_follows_a_refusal_is_drained_for_a_second_and_64_kib_at_most() {
         let refused = || {
             let connection = connection();
-            let answering = connection.begin(0, true);
+            let answering = connection.begin(true);
             connection.end_with_answer(0);
             drop(answering);
             connection

@@ -6,13 +6,14 @@
 use super::connection::{Connection, Cut};
 use super::linger::Lingering;
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// How often it goes round, and so how exact its deadlines are.
 const ROUND: Duration = Duration::from_millis(200);
-/// Connections that are looked at to find one that is idle.
-const SAMPLE: usize = 16;
+/// Connections that are looked at to find the one that makes room.
+const SAMPLE: usize = 512;
 
 thread_local! {
     static PATROL: Patrol = Patrol::default();
@@ -22,6 +23,7 @@ thread_local! {
 struct Patrol {
     begun: Cell<Option<Instant>>,
     now_ms: Cell<u64>,
+    turn: Cell<u64>,
     is_walking: Cell<bool>,
     connections: RefCell<Vec<Rc<Connection>>>,
     lingering: RefCell<Vec<Lingering>>,
@@ -34,19 +36,45 @@ pub(crate) fn now_ms() -> u64 {
     PATROL.with(|patrol| patrol.now_ms.get())
 }
 
-/// A new connection of this worker, until [`leave`].
-pub(super) fn join() -> Rc<Connection> {
+/// The next number in the order of what this worker's connections do.
+pub(super) fn next_turn() -> u64 {
     PATROL.with(|patrol| {
-        patrol.start();
-        let connection = Rc::new(Connection::new(patrol.now_ms.get()));
-        let mut connections = patrol.connections.borrow_mut();
-        connection.place.set(connections.len());
-        connections.push(Rc::clone(&connection));
-        connection
+        patrol.turn.set(patrol.turn.get() + 1);
+        patrol.turn.get()
     })
 }
 
-pub(super) fn leave(connection: &Rc<Connection>) {
+/// One of this worker's connections, looked after until this is dropped.
+pub(super) struct Joined(Rc<Connection>);
+
+impl Deref for Joined {
+    type Target = Rc<Connection>;
+
+    fn deref(&self) -> &Rc<Connection> {
+        &self.0
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        leave(&self.0);
+    }
+}
+
+/// A new connection of this worker.
+pub(super) fn join() -> Joined {
+    let turn = next_turn();
+    PATROL.with(|patrol| {
+        patrol.start();
+        let connection = Rc::new(Connection::new(patrol.now_ms.get(), turn));
+        let mut connections = patrol.connections.borrow_mut();
+        connection.place.set(connections.len());
+        connections.push(Rc::clone(&connection));
+        Joined(connection)
+    })
+}
+
+fn leave(connection: &Rc<Connection>) {
     PATROL.with(|patrol| {
         let mut connections = patrol.connections.borrow_mut();
         let place = connection.place.get();
@@ -65,7 +93,7 @@ pub(super) fn linger(lingering: Lingering) {
     PATROL.with(|patrol| patrol.lingering.borrow_mut().push(lingering));
 }
 
-/// Ends the connection of this worker that has been idle the longest, of a few. Returns whether there was one.
+/// Ends the connection of this worker that is worth the least, of a few that are idle. Returns whether there was one.
 pub(super) fn make_room() -> bool {
     PATROL.with(|patrol| {
         let connections = patrol.connections.borrow();
@@ -73,7 +101,7 @@ pub(super) fn make_room() -> bool {
         let from = patrol.cursor.get();
         patrol.cursor.set(from.wrapping_add(SAMPLE));
         let looked_at = (0..SAMPLE.min(count)).filter_map(|step| connections.get(from.wrapping_add(step) % count));
-        let idle = looked_at.filter(|connection| connection.is_idle()).min_by_key(|connection| connection.active_ms());
+        let idle = looked_at.filter(|connection| connection.is_idle()).min_by_key(|connection| connection.worth());
         idle.map(|connection| connection.cut(Cut::MadeRoom)).is_some()
     })
 }

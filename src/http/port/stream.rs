@@ -3,7 +3,7 @@
 use super::admission::Permit;
 use super::connection::{Connection, Gate, Side};
 use super::linger::Lingering;
-use super::patrol;
+use super::patrol::{self, Joined};
 use crate::http::problem::{Code, Problem};
 use std::io;
 use std::pin::Pin;
@@ -56,14 +56,14 @@ pub(crate) struct Stream {
     /// None once it lingers.
     socket: Option<Socket>,
     permit: Option<Permit>,
-    connection: Rc<Connection>,
+    connection: Joined,
     /// Something was answered that the caller may not have read, and the caller has not ended the connection.
     owes_reading: bool,
 }
 
 impl Stream {
-    pub(super) fn new(socket: Socket, permit: Permit) -> Self {
-        Self { socket: Some(socket), permit: Some(permit), connection: patrol::join(), owes_reading: false }
+    pub(super) fn new(socket: Socket, permit: Permit, connection: Joined) -> Self {
+        Self { socket: Some(socket), permit: Some(permit), connection, owes_reading: false }
     }
 
     pub(crate) fn connection(&self) -> &Rc<Connection> {
@@ -171,7 +171,6 @@ impl AsyncWrite for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        patrol::leave(&self.connection);
         if self.owes_reading
             && !self.connection.is_cut()
             && let (Some(socket), Some(permit)) = (self.socket.take(), self.permit.take())
