@@ -236,11 +236,6 @@ impl Decider {
         loss
     }
 
-    /// Whether what is used is so after one of the requests.
-    pub fn is_at_one_point(&self, client: &Client) -> bool {
-        self.used.contains(&look(client, &self.account))
-    }
-
     /// The last few before the point are as they were left, and those after it were never made.
     fn check_reservations(&self, client: &Client, at: usize, round: &str) {
         let near = at.saturating_sub(12)..self.steps.len().min(at + 6);

@@ -2,7 +2,7 @@
 //! it goes on by itself where that is promised, and a stop in order loses nothing that memory still holds.
 
 use crate::disk::{ALL, Disk};
-use crate::load::{Cut, Load, Power, Usage, Watched};
+use crate::load::{Cut, Load, Watched};
 use crate::power::{Moment, start};
 use crate::recording;
 use crate::server::{Client, Server, verify};
@@ -172,8 +172,7 @@ fn end(
     let mut server = start(folder, shim, None);
     let client = server.client();
     load.check_changes(&client, cut, None);
-    let power = if matches!(how, End::PowerCut) { Power::Cut } else { Power::Stayed };
-    let Usage { behind, .. } = load.check_usage(&client, cut, (&server.said(), power));
+    let behind = load.check_usage(&client, cut, &server.said());
     assert!(!tally::panicked(&server.said()), "{}", server.said());
     assert!(server.stop(), "{}", server.log());
     verify(folder, "the end");

@@ -122,40 +122,14 @@ impl Load {
         }
     }
 
-    /// More than was sent fails, and so does what an account never had, such as half a reservation; except where the
-    /// start said of a power cut that it cost usage.
-    pub fn check_usage(&self, client: &Client, cut: Cut, (said, power): (&str, Power)) -> Usage {
+    /// How long before the cut the oldest answer was given that is not counted. More than was sent fails, and so does what
+    /// an account never had, such as half a reservation.
+    pub fn check_usage(&self, client: &Client, cut: Cut, said: &str) -> Duration {
         let begun = cut.at.checked_sub(Duration::from_secs(3_600)).unwrap_or(cut.at);
-        let costly = power == Power::Cut && said.contains("usage was lost");
         let said = format!("it said at the start: {said}");
-        let mut usage = Usage::default();
-        if costly {
-            // One that is at a point may still have reservations of another.
-            usage.pieced_together = self.deciders.iter().any(|decider| !decider.is_at_one_point(client));
-            return usage;
-        }
-        for decider in &self.deciders {
-            let loss = decider.clone().check(client, begun, cut.at, &said);
-            usage.behind = usage.behind.max(loss.age.unwrap_or_default());
-        }
-        usage
+        let losses = self.deciders.iter().map(|decider| decider.clone().check(client, begun, cut.at, &said));
+        losses.map(|loss| loss.age.unwrap_or_default()).max().unwrap_or_default()
     }
-}
-
-/// Whether the power went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Power {
-    Cut,
-    Stayed,
-}
-
-/// What there is of usage after a fault.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Usage {
-    /// How long before the cut the oldest answer was given that is not counted.
-    pub behind: Duration,
-    /// The records of an account are of different moments.
-    pub pieced_together: bool,
 }
 
 fn watch(client: &Client, until: Instant, watched: &Mutex<Watched>) {

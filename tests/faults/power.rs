@@ -2,7 +2,7 @@
 //! at some moment of it.
 
 use crate::disk::{ALL, Disk, Keeps};
-use crate::load::{Cut, Load, Power, Usage};
+use crate::load::{Cut, Load};
 use crate::recording::{self, Event, What};
 use crate::server::{Server, verify};
 use crate::shim::Shim;
@@ -132,12 +132,9 @@ impl Recording {
         let mut server = start(folder.path(), &shim, None);
         let client = server.client();
         self.load.check_changes(&client, cut, Some(&self.audit));
-        let Usage { behind, pieced_together } = self.load.check_usage(&client, cut, (&server.said(), Power::Cut));
+        let behind = self.load.check_usage(&client, cut, &server.said());
         tally.behind.push(behind);
         tally.came(&format!("{:?}", how.0));
-        if pieced_together {
-            tally.came("of them pieced together, and said");
-        }
         assert!(behind <= allowed, "usage of {behind:?} is lost, {allowed:?} may be; it said: {}", server.said());
         assert!(!tally::panicked(&server.said()), "{}", server.said());
         assert!(server.stop(), "{}", server.log());

@@ -130,6 +130,10 @@ pub struct EmbeddedStore {
     jobs: RwLock<Option<SyncSender<Job>>>,
     committer: Mutex<Option<JoinHandle<Option<Applied>>>>,
     boot_id: String,
+    /// The last change when it was opened.
+    begun_seq: u64,
+    /// The log of usage that `RUN` names.
+    noted_log: Mutex<u64>,
     rereader: Mutex<Option<Rereader>>,
     // INVARIANT: declared last, so that the folder is let go of after everything in it.
     _lock: Lock,
@@ -161,6 +165,7 @@ impl EmbeddedStore {
         let committer = thread.spawn(run).map_err(StoreError::io("start the committer"))?;
         let reread = |how| Rereader::start(&folder.join("journal"), how, shared.clone());
         let rereader = Mutex::new(options.rereading.map(reread).transpose()?);
+        let noted_log = Mutex::new(parts.usage.counters.mark().log);
         let store = Self {
             folder: folder.to_owned(),
             control: parts.control,
@@ -172,6 +177,8 @@ impl EmbeddedStore {
             jobs: RwLock::new(Some(sender)),
             committer: Mutex::new(Some(committer)),
             boot_id: options.boot_id,
+            begun_seq: parts.report.seq,
+            noted_log,
             rereader,
             _lock: parts.lock,
         };
@@ -239,6 +246,21 @@ impl EmbeddedStore {
             (_, StoreError::Io { why, .. }) => StoreError::Unreadable(ReadOnly::ControlFailed(why)),
             (_, error) => error,
         })
+    }
+
+    /// Writes down which log is written to, so that a later start misses it where it is gone.
+    fn note_log(&self) {
+        let mark = self.counters.mark();
+        let mut noted = self.noted_log.lock();
+        if *noted == mark.log {
+            return;
+        }
+        let run = Run { boot_id: self.boot_id.clone(), clean: false, seq: self.begun_seq, counters: Some(mark) };
+        match format::record_run(&self.folder, &run) {
+            Ok(()) => *noted = mark.log,
+            // It is tried again with the next sync; usage is where it should be.
+            Err(error) => tracing::debug!(%error, "it is not written down which log of usage was begun"),
+        }
     }
 
     fn has_failed(&self) -> bool {
@@ -326,7 +348,9 @@ impl CounterStore for EmbeddedStore {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.counters.sync()
+        self.counters.sync()?;
+        self.note_log();
+        Ok(())
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<u64, StoreError> {

@@ -3,12 +3,14 @@
 //! ```text
 //! log    magic 8 | format u16 | 0 u16 | version that reads it 16 | crc32c u32 of that         the same in every format
 //!        | store 16 | number u64 | base u64 | before u64 | length of that u64 | first frame u64 | 0 u32 | crc32c u32
-//! frame  magic 4 | body length u32 | entries u32 | number u64 | crc32c u32 of the body | crc32c u32 of store and header
+//! frame  magic 4 | body length u32 | entries u32 | number u64 | durable u64 | crc32c u32 of the body
+//!        | crc32c u32 of store and header
 //! entry  key length u16 | version u16 | value length u32, all ones for a removal | key | value
 //! ```
 //!
 //! A frame's header is checked on its own, so that a bad body does not hide what comes behind it; and together with the
-//! store's id, so that no image can be made to look like a frame.
+//! store's id, so that no image can be made to look like a frame. It says how much of the log was durable when it was
+//! written: behind that a power cut may leave any part of what was written, which must not be pieced together.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -19,7 +21,7 @@ const NEEDS: &str = "0.1.0";
 const LOG_MAGIC: [u8; 8] = *b"\xF7QGIMG\r\n";
 pub(super) const FRAME_MAGIC: [u8; 4] = *b"\xF7QGF";
 pub(crate) const LOG_HEADER: usize = 96;
-pub(crate) const FRAME_HEADER: usize = 28;
+pub(crate) const FRAME_HEADER: usize = 36;
 const ENTRY_HEADER: usize = 8;
 const REMOVAL: u32 = u32::MAX;
 /// A frame is closed at the end of the group with which it reaches this: one bad byte costs no more.
@@ -125,6 +127,8 @@ pub(super) struct FrameHeader {
     pub(super) body_len: u32,
     pub(super) entries: u32,
     pub(super) number: u64,
+    /// So many bytes of the log were durable when it was written.
+    pub(super) durable: u64,
     pub(super) body_crc: u32,
 }
 
@@ -135,20 +139,22 @@ impl FrameHeader {
         bytes[4..8].copy_from_slice(&self.body_len.to_be_bytes());
         bytes[8..12].copy_from_slice(&self.entries.to_be_bytes());
         bytes[12..20].copy_from_slice(&self.number.to_be_bytes());
-        bytes[20..24].copy_from_slice(&self.body_crc.to_be_bytes());
-        let crc = crc32c::crc32c_append(store.salt(), &bytes[..24]);
-        bytes[24..].copy_from_slice(&crc.to_be_bytes());
+        bytes[20..28].copy_from_slice(&self.durable.to_be_bytes());
+        bytes[28..32].copy_from_slice(&self.body_crc.to_be_bytes());
+        let crc = crc32c::crc32c_append(store.salt(), &bytes[..32]);
+        bytes[32..].copy_from_slice(&crc.to_be_bytes());
         bytes
     }
 
     /// None: this is no header of a frame of this store.
     pub(super) fn decode(bytes: &[u8; FRAME_HEADER], store: StoreId) -> Option<Self> {
-        let sound = bytes[..4] == FRAME_MAGIC && u32_at(bytes, 24) == crc32c::crc32c_append(store.salt(), &bytes[..24]);
+        let sound = bytes[..4] == FRAME_MAGIC && u32_at(bytes, 32) == crc32c::crc32c_append(store.salt(), &bytes[..32]);
         sound.then(|| Self {
             body_len: u32_at(bytes, 4),
             entries: u32_at(bytes, 8),
             number: u64_at(bytes, 12),
-            body_crc: u32_at(bytes, 20),
+            durable: u64_at(bytes, 20),
+            body_crc: u32_at(bytes, 28),
         })
     }
 
@@ -207,15 +213,16 @@ pub(crate) struct FrameWriter {
     store: StoreId,
     /// Of the frame that is open.
     number: u64,
+    durable: u64,
     begun: usize,
     entries: u32,
 }
 
 impl FrameWriter {
-    /// `buffer` is emptied and used.
-    pub(super) fn new(mut buffer: Vec<u8>, store: StoreId, number: u64) -> Self {
+    /// `buffer` is emptied and used. `durable`: so many bytes of the log that the frames go to.
+    pub(super) fn new(mut buffer: Vec<u8>, store: StoreId, (number, durable): (u64, u64)) -> Self {
         buffer.clear();
-        Self { bytes: buffer, store, number, begun: 0, entries: 0 }
+        Self { bytes: buffer, store, number, durable, begun: 0, entries: 0 }
     }
 
     /// Keys have at most `u16::MAX` bytes, values less than `u32::MAX`.
@@ -248,6 +255,7 @@ impl FrameWriter {
             body_len: body.len() as u32,
             entries: self.entries,
             number: self.number,
+            durable: self.durable,
             body_crc: crc32c::crc32c(body),
         };
         let header = header.encode(self.store);
@@ -306,7 +314,7 @@ mod tests {
 
     #[test]
     fn entries_read_back_and_a_group_never_spans_frames() {
-        let mut writer = FrameWriter::new(Vec::new(), STORE, 5);
+        let mut writer = FrameWriter::new(Vec::new(), STORE, (5, 1_000));
         writer.put(b"a", 1, Some(b"one"));
         writer.put(b"b", 2, None);
         writer.end_group();
@@ -320,7 +328,7 @@ mod tests {
         let first = FrameHeader::decode(bytes.first_chunk().unwrap(), STORE).unwrap();
         let body = &bytes[FRAME_HEADER..][..first.body_len as usize];
         let read: Vec<_> = entries(body).map(|entry| entry.unwrap()).collect();
-        assert!(first.fits(body) && first.number == 5 && first.entries == 4);
+        assert!(first.fits(body) && first.number == 5 && first.entries == 4 && first.durable == 1_000);
         assert_eq!((read[0].key, read[0].value, read[1].value), (&b"a"[..], Some(&b"one"[..]), None));
         assert_eq!((read[2].version, read[3].key, read[3].value), (3, &b"c"[..], Some(&b""[..])));
         let second = &bytes[FRAME_HEADER + body.len()..];

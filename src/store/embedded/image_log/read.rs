@@ -53,9 +53,18 @@ pub(super) fn read(source: &Source<'_>, visit: &mut dyn FnMut(&Entry<'_>, u64)) 
     let mut pending: Vec<Gap> = Vec::new();
     let mut at = LOG_HEADER as u64;
     let mut body = Vec::new();
+    let mut vouched = source.vouched;
     while at < source.end {
         let next = match frame_at(&mut window, source, at, &mut body)? {
             At::Frame(header) => {
+                vouched = vouched.max(header.durable);
+                // What a power cut left behind a gap may be newer than what it lost: it is not pieced together.
+                if let Some(gap) = pending.iter().find(|gap| gap.from >= vouched)
+                    && gap.from >= durable_behind(&mut window, source, at)?
+                {
+                    ending.torn = source.end.saturating_sub(ending.good);
+                    break;
+                }
                 let read = visit_all(&body, at + FRAME_HEADER as u64, visit);
                 ending.gaps.append(&mut pending);
                 let next = at + FRAME_HEADER as u64 + u64::from(header.body_len);
@@ -81,16 +90,32 @@ pub(super) fn read(source: &Source<'_>, visit: &mut dyn FnMut(&Entry<'_>, u64)) 
         };
         at = next;
     }
-    settle(source, pending, &mut ending);
+    settle(source, vouched, pending, &mut ending);
     Ok(ending)
 }
 
+/// The most that any sound frame from a place on says was durable.
+fn durable_behind(window: &mut Window<'_>, source: &Source<'_>, from: u64) -> io::Result<u64> {
+    let (mut at, mut durable, mut body) = (from, 0, Vec::new());
+    while at < source.end {
+        at = match frame_at(window, source, at, &mut body)? {
+            At::Frame(header) => {
+                durable = durable.max(header.durable);
+                at + FRAME_HEADER as u64 + u64::from(header.body_len)
+            }
+            At::BadBody(header) => at + FRAME_HEADER as u64 + u64::from(header.body_len),
+            At::NoFrame => find_frame(window, source, at + 1, &mut body)?.unwrap_or(source.end),
+        };
+    }
+    Ok(durable)
+}
+
 /// What is bad behind the last sound frame is damage as far as it was durable once, and a torn tail otherwise.
-fn settle(source: &Source<'_>, pending: Vec<Gap>, ending: &mut Ending) {
+fn settle(source: &Source<'_>, vouched: u64, pending: Vec<Gap>, ending: &mut Ending) {
     let mut torn = false;
     for gap in pending {
-        torn |= gap.from >= source.vouched;
-        if gap.from < source.vouched {
+        torn |= gap.from >= vouched;
+        if gap.from < vouched {
             ending.gaps.push(gap);
         }
     }

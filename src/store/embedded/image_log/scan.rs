@@ -254,7 +254,7 @@ fn read_log(number: u64, log: Opened, (store, vouched): (StoreId, u64), found: &
     let Opened { file, len: end, header } = log;
     match &header {
         // It was being begun when the process or the machine went down: nothing was ever put in it.
-        Err(_) if end <= LOG_HEADER as u64 && vouched <= LOG_HEADER as u64 => return Ok(()),
+        Err(_) if end <= LOG_HEADER as u64 && vouched < LOG_HEADER as u64 => return Ok(()),
         Err(_) => found.tell(number, 0, None, "its header cannot be read"),
         Ok(header) if header.store != store => {
             found.tell(number, 0, None, "it is of another store, and is passed over");

@@ -96,7 +96,10 @@ impl State {
         if self.failed {
             return Err(gone());
         }
-        let mut frames = FrameWriter::new(std::mem::take(&mut self.buffer), self.store, self.next_frame);
+        // Of a log that is yet to be begun nothing is.
+        let durable = self.tail.file.as_ref().map_or(0, |_| self.tail.durable);
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut frames = FrameWriter::new(buffer, self.store, (self.next_frame, durable));
         write(&mut frames);
         let (bytes, next_frame) = frames.finish();
         let written = if bytes.is_empty() { Ok(()) } else { self.write(&bytes) };
