@@ -38,10 +38,9 @@ fn charge(engine: &Engine, account: usize, now: i64) {
 /// Of this process, all threads.
 fn cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("a Linux /proc");
-    let fields: Vec<u64> =
-        stat.rsplit(')').next().unwrap_or("").split_whitespace().filter_map(|field| field.parse().ok()).collect();
-    // Behind the name and the state, which is no number: fields 14 and 15 of proc(5), in ticks of 10 ms.
-    Duration::from_millis((fields[10] + fields[11]) * 10)
+    // Behind the name: fields 14 and 15 of proc(5), in ticks of 10 ms.
+    let fields = stat.rsplit(')').next().unwrap_or("").split_whitespace().skip(11).take(2);
+    Duration::from_millis(fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>() * 10)
 }
 
 fn size(folder: &Path) -> u64 {
@@ -57,12 +56,15 @@ fn rounds(accounts: usize, dirty: usize, rounds: usize) {
     let (store, _) = EmbeddedStore::open(&folder.path().join("log"), Options::default()).expect("opens");
     let sled = sled::Config::new().path(folder.path().join("sled")).cache_capacity(256 << 20).open().expect("opens");
     let engine = engine();
-    (0..accounts).for_each(|account| charge(&engine, account, NOW));
+    // Windows in which many slots are in use, as those of busy accounts are.
+    for slot in 0..40 {
+        (0..accounts).for_each(|account| charge(&engine, account, NOW + slot * 1_000));
+    }
     engine.drain_dirty(|_, _| ());
     let (mut log_cpu, mut sled_cpu, mut bytes) = (Duration::ZERO, Duration::ZERO, 0);
     for round in 0..rounds {
         for n in 0..dirty {
-            charge(&engine, (n * 7919 + round * 104_729) % accounts, NOW + round as i64 * 50);
+            charge(&engine, (n * 7919 + round * 104_729) % accounts, NOW + 40_000 + round as i64 * 50);
         }
         let mut groups = Vec::new();
         engine.drain_dirty(|_, group| groups.push(group));
