@@ -60,8 +60,6 @@ pub struct Got {
     pub got: String,
     /// What should have been otherwise.
     pub faults: Vec<String>,
-    /// The attack is on the control socket itself, by its owner.
-    pub control_may_wait: bool,
 }
 
 impl Got {
