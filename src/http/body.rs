@@ -30,7 +30,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 /// A body of up to so many bytes is not counted among the large ones.
 const MAX_SMALL_BYTES: usize = 16 * 1024;
 /// Bytes of all large bodies that are being read.
-const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
+const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of an unwanted body that are dropped for the connection to stay.
 const MAX_DROPPED_BYTES: usize = 64 * 1024;
 /// Longest piece of a caller's text in an error.
@@ -49,7 +49,7 @@ impl FromRequest for JsonBytes {
         let mut payload = payload.take();
         Box::pin(async move {
             let read = match checked {
-                Ok(most) => read(&mut payload, most).await,
+                Ok(most) => read(&mut payload, most, &request).await,
                 Err(problem) => Err(problem),
             };
             match read {
@@ -92,7 +92,7 @@ impl FromRequest for OptionalJson {
         let mut payload = payload.take();
         Box::pin(async move {
             // Whatever came without a content type is no body, unless it is more than nothing.
-            let first = Paced::new(&mut payload).next().await?;
+            let first = Paced::new(&mut payload, &request).next().await?;
             match (first, refused) {
                 (Some(_), Err(problem)) => {
                     if has_arrived(&mut payload).await {
@@ -147,16 +147,20 @@ fn too_large(most: usize) -> Problem {
     Problem::new(Code::BodyTooLarge, format!("the body is larger than the {most} bytes that this operation takes"))
 }
 
-async fn read(payload: &mut Payload, most: usize) -> Result<Bytes, Problem> {
-    let mut paced = Paced::new(payload);
+async fn read(payload: &mut Payload, most: usize, request: &HttpRequest) -> Result<Bytes, Problem> {
+    // ORDER: before any of it is kept, so that what there is no room for costs nothing.
+    let announced = content_length(request).and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let mut held = Held::default();
+    held.grow_to(announced, most)?;
+    let mut paced = Paced::new(payload, request);
     let Some(first) = paced.next().await? else { return Ok(Bytes::new()) };
     if first.len() > most {
         return Err(too_large(most));
     }
     // The usual body came in one piece and is not copied.
     let Some(second) = paced.next().await? else { return Ok(first) };
-    let mut body = BytesMut::from(first.as_ref());
-    let mut held = Held::default();
+    let mut body = BytesMut::with_capacity(announced.max(2 * first.len()));
+    body.extend_from_slice(&first);
     let mut piece = Some(second);
     while let Some(bytes) = piece {
         let len = body.len() + bytes.len();
@@ -220,7 +224,7 @@ pub(crate) async fn has_arrived(payload: &mut Payload) -> bool {
 ///
 /// Errors: 413, it is more than anybody would send by mistake; 408, it comes too slowly.
 pub(crate) async fn pass_over(request: &HttpRequest, payload: &mut Payload) -> Result<(), Problem> {
-    let mut paced = Paced::new(payload);
+    let mut paced = Paced::new(payload, request);
     let mut left = MAX_DROPPED_BYTES;
     while let Some(piece) = paced.next().await? {
         left = left.checked_sub(piece.len()).ok_or_else(|| too_large(MAX_DROPPED_BYTES))?;

@@ -50,6 +50,9 @@ where
     });
     let let_in = match checked {
         Ok((client, caller)) => {
+            if let (Some(answering), Some(_)) = (&answering, &caller) {
+                answering.connection().has_shown_a_credential();
+            }
             request.extensions_mut().insert(Passed::new(id.clone(), caller));
             Ok((client, AssertUnwindSafe(service.call(request)).catch_unwind()))
         }

@@ -1,11 +1,13 @@
 //! How fast a body has to come: by a deadline, and at a least rate until then.
 
-use super::port::LEAST_RATE;
+use super::port::{Connection, LEAST_RATE};
 use super::problem::{Code, Problem};
+use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::web::Bytes;
 use futures_util::StreamExt;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -17,14 +19,17 @@ const GRACE: Duration = Duration::from_secs(5);
 /// A body as it comes. What is there already costs no timer.
 pub(super) struct Paced<'a> {
     payload: &'a mut Payload,
+    /// It reads no more than is asked for. None: a test's.
+    connection: Option<&'a Connection>,
     /// Set once it had to be waited for.
     begun: Option<Instant>,
     bytes: u64,
 }
 
 impl<'a> Paced<'a> {
-    pub(super) fn new(payload: &'a mut Payload) -> Self {
-        Self { payload, begun: None, bytes: 0 }
+    pub(super) fn new(payload: &'a mut Payload, request: &'a HttpRequest) -> Self {
+        let connection = request.conn_data::<Rc<Connection>>().map(|connection| &**connection);
+        Self { payload, connection, begun: None, bytes: 0 }
     }
 
     /// The next piece; None: that was all.
@@ -35,7 +40,10 @@ impl<'a> Paced<'a> {
             Some(next) => next,
             None => {
                 let until = self.until();
-                timeout_at(until, self.payload.next()).await.map_err(|_| too_slow())?
+                self.wants_body(true);
+                let next = timeout_at(until, self.payload.next()).await;
+                self.wants_body(false);
+                next.map_err(|_| too_slow())?
             }
         };
         match next {
@@ -52,6 +60,12 @@ impl<'a> Paced<'a> {
     fn at_hand(&mut self) -> Option<Option<Result<Bytes, PayloadError>>> {
         use futures_util::FutureExt;
         self.payload.next().now_or_never()
+    }
+
+    fn wants_body(&self, wanted: bool) {
+        if let Some(connection) = self.connection {
+            connection.wants_body(wanted);
+        }
     }
 
     /// The moment by which another piece must come.

@@ -36,6 +36,8 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// every idle reader could hold megabytes.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
 const RECEIVE_BUFFER_BYTES: usize = 128 * 1024;
+/// Bytes of an answer that wait in memory before more of it is fetched.
+const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 /// Connections by the control socket.
 const MAX_CONTROL_CONNECTIONS: usize = 64;
 /// A worker never stops accepting by itself: what is too much is turned away, not kept waiting.
@@ -151,6 +153,7 @@ fn http(
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        .h1_write_buffer_size(WRITE_BUFFER_BYTES)
         .on_connect_ext(|stream: &Stream, data| {
             data.insert(std::rc::Rc::clone(stream.connection()));
             console::mark(stream, data);

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 /// Most bytes that are handed over at a time.
-const SLICE_BYTES: usize = 16 * 1024;
+const SLICE_BYTES: usize = 8 * 1024;
 
 pin_project_lite::pin_project! {
     /// A body, handed over in slices.

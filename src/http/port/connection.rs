@@ -4,8 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-/// Bytes that are read before what came is looked at, so that a burst is no more memory than this.
-const BURST_BYTES: usize = 16 * 1024;
+/// Bytes that are read before what came is looked at. The HTTP library makes requests of all that is there, each of which
+/// takes a hundred times the memory of the shortest that can be sent: strangers are read in small portions.
+const PORTION_BYTES: usize = 4 * 1024;
+const STRANGERS_PORTION_BYTES: usize = 1024;
 /// Bytes of a head that is not complete. Complete ones are told at the door when their headers are longer than that.
 pub(super) const MAX_HEAD_BYTES: usize = 48 * 1024;
 /// What is read and dropped after an answer that leaves a body unread, so that the caller gets to see the answer.
@@ -24,8 +26,9 @@ pub(crate) const LEAST_RATE: u64 = 1_024;
 pub(crate) struct Connection {
     /// Requests that are being answered.
     in_flight: Cell<u32>,
-    /// Whether a request has come on it.
+    /// Whether a request has come on it, and whether one had a credential that is taken.
     has_asked: Cell<bool>,
+    is_known: Cell<bool>,
     /// The last turn in which a request began or ended, or the connection was accepted.
     turn: Cell<u64>,
     /// Since when a head is incomplete.
@@ -36,6 +39,10 @@ pub(crate) struct Connection {
     burst_bytes: Cell<usize>,
     /// Since when what is written waits for its reader, and how many bytes went since.
     blocked: Cell<Option<Blocked>>,
+    /// Whoever answers the request waits for more of its body.
+    wants_body: Cell<bool>,
+    /// Reading was put off.
+    withheld: Cell<bool>,
     /// The request's body has not been read to its end.
     body_unread: Cell<bool>,
     /// An answer that leaves a body unread has been given.
@@ -83,6 +90,9 @@ pub(super) enum Gate {
     Open,
     /// Not before what came has been looked at.
     Breathe,
+    /// Not before the request is answered, unless its body is wanted, and the caller has taken what was answered: else one
+    /// who asks and never reads fills memory with requests that wait, or with answers.
+    Withheld,
     /// Nothing more is read: it is as if the caller had ended.
     Ended,
     /// A head without an end is too long.
@@ -136,6 +146,11 @@ impl Connection {
         self.body_unread.set(false);
     }
 
+    /// Whoever asks has a credential: strangers make room before.
+    pub(crate) fn has_shown_a_credential(&self) {
+        self.is_known.set(true);
+    }
+
     /// Whether the request that is being answered has a body that was not read to its end.
     pub(crate) fn leaves_body(&self) -> bool {
         self.body_unread.get()
@@ -165,9 +180,10 @@ impl Connection {
         self.in_flight.get() == 0 && self.cut.get().is_none()
     }
 
-    /// The least one makes room first: whoever never asked for anything, then whoever has not for the longest.
-    pub(super) fn worth(&self) -> (bool, u64) {
-        (self.has_asked.get(), self.turn.get())
+    /// The least one makes room first: whoever never asked for anything, then whoever showed no credential, then whoever has
+    /// not asked for the longest.
+    pub(super) fn worth(&self) -> (bool, bool, u64) {
+        (self.is_known.get(), self.has_asked.get(), self.turn.get())
     }
 
     /// Ends what has become too slow.
@@ -183,6 +199,11 @@ impl Connection {
         }
     }
 
+    /// Most bytes that are read at a time.
+    pub(super) fn portion(&self) -> usize {
+        if self.is_known.get() { PORTION_BYTES } else { STRANGERS_PORTION_BYTES }
+    }
+
     /// What may be read now.
     pub(super) fn gate(&self, now_ms: u64) -> Gate {
         if self.is_cut() {
@@ -191,7 +212,11 @@ impl Connection {
         if let Some(refused) = self.refused.get().filter(|_| self.in_flight.get() == 0) {
             return if refused.is_over(now_ms) { Gate::Ended } else { Gate::Open };
         }
-        if self.burst_bytes.get() >= BURST_BYTES {
+        if self.blocked.get().is_some() || (self.in_flight.get() > 0 && !self.wants_body.get()) {
+            self.withheld.set(true);
+            return Gate::Withheld;
+        }
+        if self.burst_bytes.get() >= self.portion() {
             self.burst_bytes.set(0);
             return Gate::Breathe;
         }
@@ -237,6 +262,21 @@ impl Connection {
     /// All that was written is on its way.
     pub(super) fn has_flushed(&self) {
         self.blocked.set(None);
+        self.go_on_reading();
+    }
+
+    /// More of the request's body is waited for, or no longer.
+    pub(crate) fn wants_body(&self, wanted: bool) {
+        self.wants_body.set(wanted);
+        if wanted {
+            self.go_on_reading();
+        }
+    }
+
+    fn go_on_reading(&self) {
+        if self.withheld.take() {
+            self.wake();
+        }
     }
 
     fn wake(&self) {
@@ -270,93 +310,11 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         self.0.in_flight.set(self.0.in_flight.get().saturating_sub(1));
+        self.0.wants_body.set(false);
+        self.0.go_on_reading();
         self.0.turn.set(super::patrol::next_turn());
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn connection() -> Rc<Connection> {
-        Rc::new(Connection::new(0, 0))
-    }
-
-    #[test]
-    fn a_head_has_ten_seconds_from_its_first_byte_whichever_request_it_is() {
-        let connection = connection();
-
-        connection.look_at(HEAD_MS);
-        assert!(!connection.is_cut());
-        drop(connection.begin(false));
-        connection.look_at(100 * HEAD_MS);
-        assert!(!connection.is_cut(), "idle is not slow: nothing has come");
-        connection.has_read(1, 100 * HEAD_MS);
-        connection.look_at(101 * HEAD_MS + 1);
-
-        assert_eq!(connection.cut.get(), Some(Cut::SlowHead));
-        assert_eq!(connection.gate(101 * HEAD_MS + 1), Gate::Cut);
-    }
-
-    #[test]
-    fn a_request_that_is_being_answered_is_never_a_slow_head() {
-        let connection = connection();
-        let answering = connection.begin(true);
-
-        connection.has_read(MAX_HEAD_BYTES * 2, 0);
-        connection.look_at(HEAD_MS * 3);
-
-        assert!(!connection.is_cut());
-        drop(answering);
-        assert!(connection.is_idle());
-    }
-
-    #[test]
-    fn a_burst_is_looked_at_before_more_is_read_and_a_head_has_an_end() {
-        let connection = connection();
-
-        connection.has_read(BURST_BYTES, 0);
-        assert_eq!(connection.gate(0), Gate::Breathe);
-        assert_eq!(connection.gate(0), Gate::Open, "once it has been looked at");
-        connection.has_read(MAX_HEAD_BYTES - BURST_BYTES, 0);
-        assert_eq!(connection.gate(0), Gate::Breathe);
-
-        assert_eq!(connection.gate(0), Gate::HeadTooLong);
-    }
-
-    #[test]
-    fn a_reader_is_given_a_grace_and_then_a_least_rate() {
-        let taken_at = |bytes: u64, waited_ms: u64| {
-            let connection = connection();
-            drop(connection.begin(false));
-            connection.waits(Side::Write, Waker::noop(), 0);
-            connection.has_written(bytes as usize);
-            connection.look_at(waited_ms);
-            connection.is_cut()
-        };
-
-        assert!(!taken_at(0, WRITE_GRACE_MS));
-        assert!(taken_at(0, WRITE_GRACE_MS + 1));
-        assert!(!taken_at(LEAST_RATE * 20, 20_000));
-        assert!(taken_at(LEAST_RATE * 20 - 1, 20_000));
-    }
-
-    #[test]
-    fn what_follows_a_refusal_is_drained_for_a_second_and_64_kib_at_most() {
-        let refused = || {
-            let connection = connection();
-            let answering = connection.begin(true);
-            connection.end_with_answer(0);
-            drop(answering);
-            connection
-        };
-
-        let (slow, large) = (refused(), refused());
-        assert_eq!(slow.gate(DRAIN_MS - 1), Gate::Open);
-        assert_eq!(slow.gate(DRAIN_MS), Gate::Ended);
-        large.has_read(MAX_DRAINED_BYTES - 1, 0);
-        assert_eq!(large.gate(0), Gate::Open);
-        large.has_read(1, 0);
-        assert_eq!(large.gate(0), Gate::Ended);
-    }
-}
+mod tests;

@@ -103,6 +103,10 @@ impl AsyncRead for Stream {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            Gate::Withheld => {
+                this.connection.waits(Side::Read, cx.waker(), patrol::now_ms());
+                return Poll::Pending;
+            }
             Gate::Ended => return Poll::Ready(Ok(())),
             Gate::HeadTooLong => {
                 this.refuse_head(cx);
@@ -111,7 +115,8 @@ impl AsyncRead for Stream {
             Gate::Cut => return Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
         }
         let before = buf.filled().len();
-        match this.open()?.poll_read(cx, buf) {
+        let portion = this.connection.portion();
+        match read_some(this.open()?, cx, buf, portion) {
             Poll::Ready(Ok(())) => {
                 let bytes = buf.filled().len() - before;
                 if bytes == 0 {
@@ -178,6 +183,23 @@ impl Drop for Stream {
             patrol::linger(Lingering::new(socket, permit, patrol::now_ms()));
         }
     }
+}
+
+/// Reads no more than so many bytes, however much room there is: the HTTP library doubles its buffer as it goes.
+fn read_some(
+    socket: Pin<&mut Socket>,
+    cx: &mut Context<'_>,
+    buf: &mut ReadBuf<'_>,
+    max: usize,
+) -> Poll<io::Result<()>> {
+    if buf.remaining() <= max {
+        return socket.poll_read(cx, buf);
+    }
+    let mut some = ReadBuf::new(buf.initialize_unfilled_to(max));
+    ready!(socket.poll_read(cx, &mut some))?;
+    let bytes = some.filled().len();
+    buf.advance(bytes);
+    Poll::Ready(Ok(()))
 }
 
 /// What the door says of such a head when it is complete; here there is no request that it could answer.

@@ -81,6 +81,14 @@ pub(crate) fn record_run(folder: &Path, run: &Run) -> Result<(), StoreError> {
     replace(&folder.join("RUN"), run).map_err(StoreError::io("write the run file"))
 }
 
+/// As before the first run.
+pub(crate) fn forget_run(folder: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(folder.join("RUN")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove the run file")(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Empty where the system does not tell, which then never equals a recorded one.
 pub(crate) fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()

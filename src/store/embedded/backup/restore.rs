@@ -44,6 +44,8 @@ pub fn restore(file: &Path, folder: &Path, newer: Option<&Path>) -> Result<Backu
             }
         }
     }
+    // What a run before left behind is said of another journal and of other usage.
+    format::forget_run(folder)?;
     std::fs::create_dir_all(&target).map_err(StoreError::io("make the journal folder"))?;
     let left = Left { mark: None, clean: true, fresh: Options::default().store_id };
     let (usage, _) = Counters::open(&counters, Arc::new(layer::RealFiles), &left)?;
