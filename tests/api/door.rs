@@ -84,7 +84,8 @@ fn long_paths_and_heads_are_told() {
 
     server.get(&format!("/v1/accounts/{}", long(8_000))).problem(422, "invalid_request");
     server.get(&format!("/v1/accounts/{}", long(9_000))).problem(414, "uri_too_long");
-    server.get(&format!("/v1/accounts?id_prefix={}", long(60_000))).problem(414, "uri_too_long");
+    server.get(&format!("/v1/accounts?id_prefix={}", long(40_000))).problem(414, "uri_too_long");
+    server.get(&format!("/v1/accounts?id_prefix={}", long(60_000))).problem(431, "headers_too_large");
     let with = |bytes: usize| server.send("GET", "/healthz", &[("x-more", &long(bytes))], "");
     assert_eq!(with(30_000).status, 200);
     with(40_000).problem(431, "headers_too_large");
