@@ -121,7 +121,7 @@ const SETTINGS: [(&str, Option<&str>, &str); 24] = [
     ("max_body_bytes", Some("2097152"), "largest document in a request, 1024 to 67108864; other bodies are smaller"),
     (
         "max_connections",
-        Some("4096"),
+        Some("3000"),
         "connections in all, 16 to 1000000, as far as the limit of open files goes; at the maximum an idle one makes room",
     ),
     (

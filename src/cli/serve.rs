@@ -66,7 +66,7 @@ pub(super) struct Args {
     /// Largest document in a request; other bodies are smaller [default: 2097152]
     #[arg(long, value_name = "BYTES")]
     max_body_bytes: Option<String>,
-    /// Connections in all; at the maximum an idle one makes room [default: 4096]
+    /// Connections in all; at the maximum an idle one makes room [default: 3000]
     #[arg(long, value_name = "N")]
     max_connections: Option<String>,
     /// Connections of one address, not of loopback and trusted proxies [default: 1024]
