@@ -42,7 +42,9 @@ pub fn within_limit(caps: Caps) -> Caps {
 
 /// How many connections there may be under a limit of open files.
 fn connections(limit: u64) -> u64 {
-    limit.saturating_sub(RESERVED).max(LEAST_CONNECTIONS)
+    // A sixth of the others is for those that come while idle ones make room for them.
+    let beside_bursts = limit.saturating_sub(RESERVED / 2) / 6 * 5;
+    limit.saturating_sub(RESERVED).min(beside_bursts).max(LEAST_CONNECTIONS)
 }
 
 #[cfg(test)]
@@ -54,7 +56,8 @@ mod tests {
         let limit = raise_limit();
 
         assert_eq!(getrlimit(Resource::Nofile).current, getrlimit(Resource::Nofile).maximum);
-        assert_eq!(connections(limit), limit - RESERVED);
+        assert!(connections(limit) < limit);
+        assert_eq!(connections(4_096), 3_360);
         assert_eq!(connections(256), 128);
         assert_eq!(connections(10), LEAST_CONNECTIONS);
     }

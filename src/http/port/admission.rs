@@ -8,8 +8,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// New connections beyond the cap that may be there while those that make room for them are being ended.
-const SLACK: usize = 64;
+/// New connections beyond the cap that may be there while those that make room for them are being ended: a burst is
+/// accepted faster. At least so many, and a part of the cap.
+const MIN_SLACK: usize = 64;
+const SLACK_PART: usize = 5;
 
 /// Who is connected.
 #[derive(Debug)]
@@ -39,12 +41,7 @@ impl Admission {
         let peer = peer.map(block_of).filter(|peer| !self.is_exempt(*peer));
         let in_all = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let mut permit = Permit { admission: Arc::clone(self), peer: None };
-        let has_room = in_all <= self.caps.connections
-            || (patrol::make_room() && in_all <= self.caps.connections.saturating_add(SLACK));
-        if !has_room {
-            refused("in_all");
-            return None;
-        }
+        // ORDER: before anybody makes room: who has too many costs nobody else a place.
         if let Some(peer) = peer
             && !enter(&self.peers, peer, self.caps.connections_per_peer)
         {
@@ -52,6 +49,13 @@ impl Admission {
             return None;
         }
         permit.peer = peer;
+        let slack = MIN_SLACK.max(self.caps.connections / SLACK_PART);
+        let has_room = in_all <= self.caps.connections
+            || (patrol::make_room() && in_all <= self.caps.connections.saturating_add(slack));
+        if !has_room {
+            refused("in_all");
+            return None;
+        }
         Some(permit)
     }
 

@@ -6,6 +6,7 @@
 use super::connection::{Connection, Cut};
 use super::linger::Lingering;
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ struct Patrol {
     turn: Cell<u64>,
     is_walking: Cell<bool>,
     connections: RefCell<Vec<Rc<Connection>>>,
-    lingering: RefCell<Vec<Lingering>>,
+    lingering: RefCell<VecDeque<Lingering>>,
     /// Where the next search for an idle connection begins.
     cursor: Cell<usize>,
 }
@@ -90,12 +91,17 @@ fn leave(connection: &Rc<Connection>) {
 
 /// Sees to it that the caller gets to read what was written, then lets the stream go.
 pub(super) fn linger(lingering: Lingering) {
-    PATROL.with(|patrol| patrol.lingering.borrow_mut().push(lingering));
+    PATROL.with(|patrol| patrol.lingering.borrow_mut().push_back(lingering));
 }
 
-/// Ends the connection of this worker that is worth the least, of a few that are idle. Returns whether there was one.
+/// Lets the stream go that lingers the longest, or else ends the connection of this worker that is worth the least, of a
+/// few that are idle. Returns whether there was one.
 pub(super) fn make_room() -> bool {
     PATROL.with(|patrol| {
+        let lingering = patrol.lingering.borrow_mut().pop_front();
+        if lingering.is_some() {
+            return true;
+        }
         let connections = patrol.connections.borrow();
         let count = connections.len();
         let from = patrol.cursor.get();
