@@ -59,7 +59,7 @@ fn keyring(keys: usize, seed: u64) -> (Arc<Keyring>, String, String) {
         }
     });
     api_keys::revoke(&services, &context, &gone, "a bench").expect("it is revoked");
-    let keyring = boot::keyring(&*store).expect("the keys are read");
+    let keyring = boot::keyring(&*store, 0).expect("the keys are read");
     store.close().expect("it closes");
     (keyring, valid, revoked)
 }

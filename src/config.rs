@@ -236,7 +236,9 @@ impl Config {
     /// Where the backups go that the server makes.
     #[must_use]
     pub fn backups_folder(&self) -> PathBuf {
-        self.backups.clone().unwrap_or_else(|| self.data.join("backup"))
+        let folder = self.backups.clone().unwrap_or_else(|| self.data.join("backup"));
+        // Commands that are told where a backup lies may run in another folder.
+        std::path::absolute(&folder).unwrap_or(folder)
     }
 
     /// The settings as a settings file, each with what it means and where it came from.

@@ -35,8 +35,9 @@ fn raise_limit() -> u64 {
 }
 
 /// Raises the limit, and lowers the connections to what goes with it: more would leave no files for the store.
-pub fn within_limit(caps: Caps) -> Caps {
-    let possible = connections(raise_limit());
+pub fn within_limit(caps: Caps, workers: usize) -> Caps {
+    // Each worker has four of its own.
+    let possible = connections(raise_limit().saturating_sub(4 * workers as u64));
     Caps { connections: caps.connections.min(usize::try_from(possible).unwrap_or(usize::MAX)), ..caps }
 }
 

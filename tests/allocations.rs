@@ -112,7 +112,7 @@ fn a_key_is_checked_without_allocating() {
     let new = NewKey { name: None, scopes: vec![Scope::Admin], account: None, expires_at_ms: None };
     let made = api_keys::create(&services, &Context::system(1_000), &new).expect("a key is made").value;
     let secret = made.secret.expect("its secret is told");
-    let keyring = boot::keyring(&*store).expect("the keys are read");
+    let keyring = boot::keyring(&*store, 0).expect("the keys are read");
     let wrong = format!("{}0", &secret.expose()[..36]);
     let check = |now| (keyring.authenticate(secret.expose(), now).is_ok(), keyring.authenticate(&wrong, now).is_ok());
     assert_eq!(check(1_000), (true, false));

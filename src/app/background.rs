@@ -26,7 +26,7 @@ pub(super) async fn notice(state: Data<State>) {
         let noticed = actix_web::rt::task::spawn_blocking(move || state.notice().map_err(|error| error.to_string()));
         let trouble = noticed.await.map_err(|error| error.to_string()).and_then(|noticed| noticed).err();
         if let Some(error) = trouble.as_ref().filter(|_| !troubled) {
-            tracing::error!(%error, "what changes by time alone, or when keys were last used, cannot be written to the audit log for now");
+            tracing::error!(%error, "what changes by time alone, or when keys were last used, cannot be written for now");
         }
         troubled = trouble.is_some();
     }

@@ -131,7 +131,7 @@ impl App {
     /// Errors: the port or the folder cannot be had, what is stored cannot be used, the clock is behind.
     pub fn start(config: Config) -> Result<Self, AppError> {
         let front = front(&config)?;
-        let caps = descriptors::within_limit(config.caps.clone());
+        let caps = descriptors::within_limit(config.caps.clone(), config.workers);
         let tls = config.tls.clone().map(|files| Tls::load(files, clock::wall_ms())).transpose()?.map(Arc::new);
         let calendar = calendar_file::load(config.calendar.as_deref())?;
         // ORDER: the port before the folder, so that a second server changes nothing.
@@ -146,7 +146,7 @@ impl App {
 
         engine.drop_ended_clamps(clock.now_ms());
 
-        let keyring = boot::keyring(&*store).map_err(AppError::Boot)?;
+        let keyring = boot::keyring(&*store, clock.now_ms()).map_err(AppError::Boot)?;
         // ORDER: engine, keyring and board follow before the first commit.
         let board = boot::board(&*store, calendar).map_err(AppError::Boot)?;
         let following = follow_with(&store, &engine, (&keyring, &board));

@@ -8,6 +8,7 @@ use crate::store::embedded::{self, BackupReport, EmbeddedStore, NOT_IN_BACKUP, P
 use serde::Deserialize;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Write a data folder into one file: every change with its audit entry, and the usage
@@ -20,7 +21,7 @@ Where a server holds the folder, it is asked over the `control.sock` in the fold
 folder of backups while it goes on, and the file is taken from there. Else the folder is opened as a server would open it, \
 so what a kill left is put in order first; one on a read-only mount is read as it is.
 
-Not in it are the history of usage, the security log, and the key that seals secrets (`seal.key`): keep that apart.
+Not in it are the history of usage, sessions, when keys were last used, the security log, and the key that seals secrets (`seal.key`): keep that apart.
 
 Example:
   quotagate backup --data /var/lib/quotagate one.quotagate
@@ -91,9 +92,10 @@ fn take(from: &Path, to: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
         // Another disk, or one without links.
         Err(_) => {
-            let copied = File::create_new(to).and_then(|mut copy| {
+            // INVARIANT: never readable by others, not while it is being written either.
+            let fresh = File::options().write(true).create_new(true).mode(0o600).open(to);
+            let copied = fresh.and_then(|mut copy| {
                 io::copy(&mut File::open(from)?, &mut copy)?;
-                copy.set_permissions(fs::metadata(from)?.permissions())?;
                 copy.sync_all()
             });
             if copied.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists) {

@@ -62,7 +62,7 @@ struct MadeView {
     holds: Option<HoldsView>,
 }
 
-/// What a backup holds: every change, and the usage. Not in it are the history of usage, the security log, and the key that
+/// What a backup holds: every change, and the usage. Not in it are the history of usage, sessions, the security log, and the key that
 /// seals secrets.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BackupContent)]

@@ -1,5 +1,7 @@
 //! Bodies in: bounded, JSON by their content type, typed, with a pointer to what is wrong.
 
+use super::access;
+use super::held::Held;
 use super::pace::Paced;
 use super::port::Connection;
 use super::problem::{Code, FieldError, Place, Problem};
@@ -19,7 +21,6 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A name and a password.
 const MAX_LOGIN_BYTES: usize = 4 * 1024;
@@ -27,10 +28,6 @@ const MAX_LOGIN_BYTES: usize = 4 * 1024;
 const MAX_BATCH_BYTES: usize = 512 * 1024;
 /// Everything else that is no document.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// A body of up to so many bytes is not counted among the large ones.
-const MAX_SMALL_BYTES: usize = 16 * 1024;
-/// Bytes of all large bodies that are being read.
-const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of an unwanted body that are dropped for the connection to stay.
 const MAX_DROPPED_BYTES: usize = 64 * 1024;
 /// Longest piece of a caller's text in an error.
@@ -149,8 +146,11 @@ fn too_large(most: usize) -> Problem {
 
 async fn read(payload: &mut Payload, most: usize, request: &HttpRequest) -> Result<Bytes, Problem> {
     // ORDER: before any of it is kept, so that what there is no room for costs nothing.
+    let is_known = access::caller(request).is_ok();
     let announced = content_length(request).and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-    let mut held = Held::default();
+    // Of strangers what has come is counted: what they announce costs them nothing.
+    let announced = if is_known { announced } else { 0 };
+    let mut held = Held::of(is_known);
     held.grow_to(announced, most)?;
     let mut paced = Paced::new(payload, request);
     let Some(first) = paced.next().await? else { return Ok(Bytes::new()) };
@@ -172,35 +172,6 @@ async fn read(payload: &mut Payload, most: usize, request: &HttpRequest) -> Resu
         piece = paced.next().await?;
     }
     Ok(body.freeze())
-}
-
-/// Bytes of the large bodies that are being read, all together.
-static HELD_BYTES: AtomicUsize = AtomicUsize::new(0);
-
-/// What one of them holds of that.
-#[derive(Default)]
-struct Held(usize);
-
-impl Held {
-    /// Errors: 503, there is no room for it now.
-    fn grow_to(&mut self, len: usize, most: usize) -> Result<(), Problem> {
-        let more = len.saturating_sub(MAX_SMALL_BYTES).saturating_sub(self.0);
-        if more == 0 {
-            return Ok(());
-        }
-        self.0 += more;
-        let held = HELD_BYTES.fetch_add(more, Ordering::Relaxed) + more;
-        if held > MAX_HELD_BYTES.max(2 * most) {
-            return Err(Problem::new(Code::Busy, "too many large bodies are being sent at once: try again"));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        HELD_BYTES.fetch_sub(self.0, Ordering::Relaxed);
-    }
 }
 
 /// Drops what has come of a body that nobody wants, without waiting for more, and tells whether that was all of it.

@@ -31,6 +31,7 @@ mod error;
 mod floor;
 pub mod front;
 mod health;
+mod held;
 mod help;
 mod history;
 mod hooks;

@@ -20,7 +20,7 @@ pub(super) fn asked_for(request: &ServiceRequest) -> Option<&'static str> {
     if request.method() == Method::CONNECT {
         return Some("this server makes no tunnels: ask it for one of its paths");
     }
-    let upgrade = request.headers().get(header::UPGRADE)?;
-    let is_web_socket = upgrade.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
+    let mut upgrades = request.headers().get_all(header::UPGRADE);
+    let is_web_socket = upgrades.any(|protocol| protocol.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket"));
     is_web_socket.then_some("this server speaks no WebSocket: send plain requests")
 }

@@ -62,8 +62,8 @@ pub fn engine(
 /// All credentials as they are stored.
 ///
 /// Errors: a record is damaged or does not make sense.
-pub fn keyring(store: &dyn AdminStore) -> Result<Arc<Keyring>, Error> {
-    take_over_notes(store)?;
+pub fn keyring(store: &dyn AdminStore, now: i64) -> Result<Arc<Keyring>, Error> {
+    take_over_notes(store, now)?;
     let keyring = Keyring::default();
     api_keys::read_into(&keyring, store)?;
     operators::read_into(&keyring, store)?;
@@ -71,17 +71,36 @@ pub fn keyring(store: &dyn AdminStore) -> Result<Arc<Keyring>, Error> {
 }
 
 /// Sessions and uses of keys that an older version kept in the journal become notes, once.
-fn take_over_notes(store: &dyn AdminStore) -> Result<(), Error> {
+fn take_over_notes(store: &dyn AdminStore, now: i64) -> Result<(), Error> {
     let done = Key::text("notes_taken_over");
-    if !store.notes(Table::Meta, &done)?.is_empty() {
-        return Ok(());
-    }
     let mut notes = operators::sessions_of_journal(store)?;
     notes.extend(api_keys::uses_of_journal(store)?);
-    notes.push(Write::put(Table::Meta, done, Value::Bool(true)));
-    store.note(&notes)?;
+    let rows: Vec<Write> = notes.iter().map(|note| Write::delete(note.table, note.key.clone())).collect();
+    if store.notes(Table::Meta, &done)?.is_empty() {
+        notes.push(Write::put(Table::Meta, done, Value::Bool(true)));
+        store.note(&notes)?;
+    }
+    // ORDER: once they are notes. What was left here would come back where the notes are lost, or not in a backup.
+    for rows in rows.chunks(MAX_TAKEN_OVER) {
+        let context = Context::system(now);
+        let audit = Audit {
+            actor: context.actor,
+            actor_kind: context.actor_kind,
+            action: "notes.take_over".to_owned(),
+            subject: vec!["notes".to_owned()],
+            origin: context.origin,
+            detail: json!({"records": rows.len()}),
+        };
+        let writes = rows.to_vec();
+        let change =
+            Changeset { at_ms: now, expects: Vec::new(), writes, audit, idempotency: None, accepted_clock: None };
+        store.commit(change).wait()?;
+    }
     Ok(())
 }
+
+/// Records that one change takes out of the journal's state.
+const MAX_TAKEN_OVER: usize = 1_000;
 
 /// The open raise requests by a calendar, and how fast the others were answered.
 ///

@@ -63,7 +63,8 @@ impl<'a> Keys<'a> {
         Ok(match reached {
             Reached::Server(server) => Self::Server(server),
             Reached::Folder(store, context) => {
-                let keyring = boot::keyring(&**store).map_err(|error| Failure::Unreadable(error.to_string()))?;
+                let keyring =
+                    boot::keyring(&**store, context.now).map_err(|error| Failure::Unreadable(error.to_string()))?;
                 let services = boot::without_accounts(store.clone(), Ids::from_system()).with_keyring(keyring);
                 Self::Folder(Box::new(services), context)
             }

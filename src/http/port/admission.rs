@@ -38,7 +38,7 @@ impl Admission {
     ///
     /// None: there are too many, of this peer or in all.
     pub(super) fn admit(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Permit> {
-        let peer = peer.map(block_of).filter(|peer| !self.is_exempt(*peer));
+        let peer = peer.map(|peer| peer.to_canonical()).filter(|peer| !self.is_exempt(*peer)).map(block_of);
         let in_all = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let mut permit = Permit { admission: Arc::clone(self), peer: None };
         // ORDER: before anybody makes room: who has too many costs nobody else a place.
@@ -51,7 +51,7 @@ impl Admission {
         permit.peer = peer;
         let slack = MIN_SLACK.max(self.caps.connections / SLACK_PART);
         let has_room = in_all <= self.caps.connections
-            || (patrol::make_room() && in_all <= self.caps.connections.saturating_add(slack));
+            || (in_all <= self.caps.connections.saturating_add(slack) && patrol::make_room());
         if !has_room {
             refused("in_all");
             return None;
@@ -174,6 +174,17 @@ mod tests {
 
         assert!(held.iter().all(Option::is_some));
         assert!(admission.admit(address("127.0.0.1")).is_none(), "nobody is idle here to make room");
+    }
+
+    #[test]
+    fn a_trusted_proxy_by_ipv6_is_that_address_and_not_its_block() {
+        let admission = admission(10, 1, "2001:db8::5");
+
+        let proxy = ["2001:db8::5", "2001:db8::5"].map(|peer| admission.admit(address(peer)));
+        let neighbour = ["2001:db8::6", "2001:db8::6"].map(|peer| admission.admit(address(peer)));
+
+        assert_eq!(proxy.map(|permit| permit.is_some()), [true, true]);
+        assert_eq!(neighbour.map(|permit| permit.is_some()), [true, false]);
     }
 
     #[test]

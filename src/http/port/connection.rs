@@ -176,8 +176,10 @@ impl Connection {
         self.cut.get().is_some()
     }
 
+    /// A stranger whose body is waited for is idle too: else slow bodies would keep everybody else out.
     pub(super) fn is_idle(&self) -> bool {
-        self.in_flight.get() == 0 && self.cut.get().is_none()
+        let waits_for_stranger = self.wants_body.get() && !self.is_known.get();
+        self.cut.get().is_none() && (self.in_flight.get() == 0 || waits_for_stranger)
     }
 
     /// The least one makes room first: whoever never asked for anything, then whoever showed no credential, then whoever has
@@ -188,7 +190,8 @@ impl Connection {
 
     /// Ends what has become too slow.
     pub(super) fn look_at(&self, now_ms: u64) {
-        if self.in_flight.get() == 0 && self.head_since_ms.get().is_some_and(|since| now_ms - since > HEAD_MS) {
+        let is_free = self.in_flight.get() == 0 && self.blocked.get().is_none();
+        if is_free && self.head_since_ms.get().is_some_and(|since| now_ms - since > HEAD_MS) {
             return self.cut(Cut::SlowHead);
         }
         if self.blocked.get().is_some_and(|blocked| blocked.is_too_slow(now_ms)) {
@@ -227,6 +230,9 @@ impl Connection {
     }
 
     pub(super) fn has_read(&self, bytes: usize, now_ms: u64) {
+        if bytes == 0 {
+            return;
+        }
         if let Some(refused) = self.refused.get() {
             self.refused.set(Some(Refused { bytes: refused.bytes + bytes, ..refused }));
             return;
@@ -261,7 +267,10 @@ impl Connection {
 
     /// All that was written is on its way.
     pub(super) fn has_flushed(&self) {
-        self.blocked.set(None);
+        if self.blocked.take().is_some() && self.head_since_ms.get().is_some() {
+            // What came of the next head waited for the answer, not for the caller.
+            self.head_since_ms.set(Some(super::patrol::now_ms()));
+        }
         self.go_on_reading();
     }
 

@@ -43,16 +43,27 @@ impl Notes {
         if damaged > 0 {
             lost.push(format!("{damaged} records cannot be read"));
         }
+        if found.torn > 0 || !lost.is_empty() {
+            // That a session was ended may be what is lost: then none is taken, which costs a login.
+            records.retain(|key: &Vec<u8>, _: &mut Vec<u8>| key.first() != Some(&Table::Sessions.tag()));
+        }
+        if found.torn > 0 {
+            lost.push(format!("{} bytes at the end were never durable, or are damaged", found.torn));
+        }
         let log = ImageLog::new(folder, layer, &found, (fresh, found.torn > 0 || !lost.is_empty()));
         Ok((Self { log, records: Mutex::new(records) }, lost))
     }
 
-    /// What is wrong with a folder, changing nothing.
+    /// What is wrong with a folder, changing nothing. A kill may leave a torn end, a stop in order does not.
     ///
     /// Errors: it cannot be read, or is of a newer version.
-    pub(crate) fn look(folder: &Path) -> Result<Vec<String>, StoreError> {
+    pub(crate) fn look(folder: &Path, was_left_clean: bool) -> Result<Vec<String>, StoreError> {
         let found = scan::scan(scan::open(folder)?, None)?;
-        Ok(found.damage.iter().map(ToString::to_string).collect())
+        let mut findings: Vec<String> = found.damage.iter().map(ToString::to_string).collect();
+        if found.torn > 0 && was_left_clean {
+            findings.push(format!("{} bytes at the end are damaged", found.torn));
+        }
+        Ok(findings)
     }
 
     /// Writes all of them or none; they are durable when it returns.
@@ -182,6 +193,33 @@ mod tests {
         assert_eq!(all(&notes)[0], (Key::text("a"), json!(3)));
         assert_eq!(notes.of(Table::Index, &Key::empty()).unwrap(), [(Key::text("a"), json!("other"))]);
         assert_eq!(notes.of(Table::Sessions, &Key::text("alice")).unwrap(), [(of("alice", "1"), json!(4))]);
+    }
+
+    #[test]
+    fn where_anything_is_damaged_no_session_is_taken_and_it_is_told() {
+        let ended = || {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("notes");
+            let notes = open(&path);
+            notes.put(&[put("open", 1), Write::put(Table::Index, Key::text("used"), json!(1))]).unwrap();
+            notes.put(&[Write::delete(Table::Sessions, Key::text("open"))]).unwrap();
+            (folder, path.join("0000000001.log"))
+        };
+        let (_kept, whole) = ended();
+        let len = std::fs::read(&whole).unwrap().len();
+
+        for at in [len - 1, len - 30, 40, 100] {
+            let (_folder, log) = ended();
+            let mut bytes = std::fs::read(&log).unwrap();
+            bytes[at] ^= 1;
+            std::fs::write(&log, bytes).unwrap();
+
+            let told = Notes::look(log.parent().unwrap(), true).unwrap();
+            let (notes, lost) = Notes::open(log.parent().unwrap(), Arc::new(RealFiles), StoreId([7; 16])).unwrap();
+
+            assert!(!told.is_empty() && !lost.is_empty(), "byte {at}");
+            assert_eq!(all(&notes), [], "byte {at}: the session was ended");
+        }
     }
 
     #[test]

@@ -120,3 +120,16 @@ fn what_follows_a_refusal_is_drained_for_a_second_and_64_kib_at_most() {
     large.has_read(1, 0);
     assert_eq!(large.gate(0), Gate::Ended);
 }
+
+#[test]
+fn a_stranger_whose_body_is_waited_for_makes_room_and_whoever_is_known_does_not() {
+    let (stranger, known) = (connection(), connection());
+    let _answering = [stranger.begin(true), known.begin(true)];
+    known.has_shown_a_credential();
+
+    assert!(!stranger.is_idle());
+    stranger.wants_body(true);
+    known.wants_body(true);
+
+    assert!(stranger.is_idle() && !known.is_idle());
+}

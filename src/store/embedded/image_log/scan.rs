@@ -218,7 +218,13 @@ pub(crate) fn scan(Logs(logs): Logs, mark: Option<&Mark>) -> Result<Found, Store
     };
     let base = found.base.max(1);
     tell_missing(&logs, base, mark, &mut found);
-    let Some(store) = found.store.or(mark.map(|mark| mark.store)) else { return Ok(found) };
+    let Some(store) = found.store.or(mark.map(|mark| mark.store)) else {
+        // There is no header that could be read, so nothing can: what is more than one that was being begun is lost.
+        for (number, log) in logs.iter().filter(|(_, log)| log.len > LOG_HEADER as u64) {
+            found.tell(*number, 0, None, format!("its header cannot be read ({} bytes)", log.len));
+        }
+        return Ok(found);
+    };
     let vouched: BTreeMap<u64, u64> = logs.keys().map(|number| (*number, vouched(&logs, *number, mark))).collect();
     for (number, log) in logs.into_iter().filter(|(number, _)| *number >= base) {
         let vouched = vouched.get(&number).copied().unwrap_or(0);

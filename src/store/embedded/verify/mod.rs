@@ -314,7 +314,8 @@ fn verify_usage(folder: &Path, history: &Path, report: &mut VerifyReport) -> Res
     let found = usage::look(folder, history, format::last_run(folder)?.as_ref())?;
     report.counters = found.records;
     found.findings.into_iter().for_each(|finding| report.find(Area::Counters, finding));
-    Notes::look(&folder.join("notes"))?.into_iter().for_each(|finding| report.find(Area::Notes, finding));
+    let clean = format::last_run(folder)?.is_some_and(|run| run.clean);
+    Notes::look(&folder.join("notes"), clean)?.into_iter().for_each(|finding| report.find(Area::Notes, finding));
     Ok(())
 }
 
