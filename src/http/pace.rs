@@ -19,7 +19,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// A body as it comes. What is there already costs no timer.
 pub(super) struct Paced<'a> {
     payload: &'a mut Payload,
-    /// It reads no more than is asked for. None: a test's.
+    /// Told when more is wanted, because it reads no more than that. None: the request came by no connection of this server.
     connection: Option<&'a Connection>,
     /// Set once it had to be waited for.
     begun: Option<Instant>,

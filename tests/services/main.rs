@@ -14,6 +14,7 @@ mod harness;
 mod history;
 #[path = "../support/layers.rs"]
 mod layers;
+mod notes;
 mod overrides;
 mod payments;
 mod policies;
